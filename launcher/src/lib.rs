@@ -1,0 +1,1 @@
+//! The contract between the webhook and `native-host-launcher.exe`.

@@ -1,0 +1,2 @@
+//! native-host
+fn main() {}

@@ -1,0 +1,157 @@
+//! The vocabulary: every label, annotation, environment variable, file and path that
+//! native-host reads or writes. Nothing else in the program spells one.
+//!
+//! Keys of Kubernetes itself and of neighbours (Linkerd, cluster-autoscaler) that the rules
+//! touch stand here too, each with its source.
+
+/// The prefix of everything that is ours.
+pub const PREFIX: &str = "native-host.io/";
+
+/// Labels.
+pub mod label {
+    /// On the user's pod template (and, for convenience, on a Service): the workload's name.
+    pub const WORKLOAD: &str = "native-host.io/workload";
+    /// On an anchor: the name of the workload it serves; Services select by it.
+    pub const ANCHOR: &str = "native-host.io/anchor";
+    /// On an anchor: the UID of the one HP pod it belongs to.
+    pub const ANCHOR_FOR: &str = "native-host.io/anchor-for";
+    /// On an anchor: always [`ROLE_ANCHOR`].
+    pub const ROLE: &str = "native-host.io/role";
+    /// The one value of [`ROLE`].
+    pub const ROLE_ANCHOR: &str = "anchor";
+    /// On a Service whose endpoints are processes that Kubernetes does not run.
+    pub const EXTERNAL: &str = "native-host.io/external";
+
+    /// Labels that only the anchor controller may write.
+    pub const RESERVED: [&str; 3] = [ANCHOR, ANCHOR_FOR, ROLE];
+
+    /// The operating system of a node, set by its kubelet (`k8s.io/api/core/v1` well-known labels).
+    pub const OS: &str = "kubernetes.io/os";
+    /// The value of [`OS`] on a Windows node.
+    pub const OS_WINDOWS: &str = "windows";
+    /// The build of a Windows node, set by its kubelet, e.g. `10.0.20348`.
+    pub const WINDOWS_BUILD: &str = "node.kubernetes.io/windows-build";
+    /// Windows Server 2019: no bind filter, so a HostProcess container's mounts lie elsewhere.
+    pub const WINDOWS_BUILD_2019: &str = "10.0.17763";
+    /// On a Namespace: the Pod Security level that refuses pods (KEP-2579).
+    pub const POD_SECURITY_ENFORCE: &str = "pod-security.kubernetes.io/enforce";
+}
+
+/// Annotations that native-host itself writes.
+pub mod annotation {
+    /// The marker: the version of the contract by which the pod was injected.
+    pub const INJECTED: &str = "native-host.io/injected";
+    /// JSON of an `AnchorSpec`: what the controller builds the anchor from.
+    pub const ANCHOR_SPEC: &str = "native-host.io/anchor-spec";
+    /// JSON (`ip`, `started`, `uid`) that the controller publishes once the anchor runs. One
+    /// annotation and one file, since the kubelet's volume writer is not atomic on Windows.
+    pub const ANCHOR_STATUS: &str = "native-host.io/anchor-status";
+
+    /// The three above: written by native-host, never policy.
+    pub const OWN: [&str; 3] = [INJECTED, ANCHOR_SPEC, ANCHOR_STATUS];
+
+    /// Linkerd's switch, on a pod or a namespace (`enabled`, `disabled`, `ingress`).
+    pub const LINKERD_INJECT: &str = "linkerd.io/inject";
+    /// Linkerd's proxy settings; they belong where the proxy is, so they go to the anchor.
+    pub const LINKERD_CONFIG_PREFIX: &str = "config.linkerd.io/";
+    /// cluster-autoscaler: names of local volumes that do not keep a node from scaling down.
+    pub const SAFE_TO_EVICT_LOCAL_VOLUMES: &str =
+        "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
+    /// cluster-autoscaler: the pod goes with its node, as a DaemonSet's does.
+    pub const DAEMONSET_POD: &str = "cluster-autoscaler.kubernetes.io/daemonset-pod";
+    /// cluster-autoscaler: whether it evicts such a pod before it removes the node.
+    pub const ENABLE_DS_EVICTION: &str = "cluster-autoscaler.kubernetes.io/enable-ds-eviction";
+}
+
+/// Policy keys: annotations on a Namespace, some of them on a pod (section 8 of the contract).
+pub mod policy {
+    /// `enforce`, `warn` or `off`.
+    pub const MODE: &str = "native-host.io/mode";
+    /// `anchor` or `host`.
+    pub const NETWORK: &str = "native-host.io/network";
+    /// `native-host`, `cplauncher` or `native-host-cplauncher`.
+    pub const LAUNCHER: &str = "native-host.io/launcher";
+    /// Where `cplauncher.exe` lies on every node.
+    pub const CPLAUNCHER_PATH: &str = "native-host.io/cplauncher-path";
+    /// The DLL that cplauncher injects, or `none`.
+    pub const CPLAUNCHER_DLL: &str = "native-host.io/cplauncher-dll";
+    /// The image that brings `native-host-launcher.exe`, or `none`.
+    pub const LAUNCHER_IMAGE: &str = "native-host.io/launcher-image";
+    /// Where `native-host-launcher.exe` lies on every node, if it is pre-installed.
+    pub const LAUNCHER_PATH: &str = "native-host.io/launcher-path";
+    /// How long a launcher waits for its anchor.
+    pub const LAUNCHER_TIMEOUT: &str = "native-host.io/launcher-timeout";
+    /// Names of environment variables that get the anchor's IP.
+    pub const IP_ENV: &str = "native-host.io/ip-env";
+    /// The anchor's pause image.
+    pub const ANCHOR_IMAGE: &str = "native-host.io/anchor-image";
+    /// Keys of workload labels that the anchor gets too.
+    pub const ANCHOR_LABELS: &str = "native-host.io/anchor-labels";
+    /// The account that the containers run as.
+    pub const RUN_AS: &str = "native-host.io/run-as";
+    /// Names of the containers to wrap.
+    pub const CONTAINERS: &str = "native-host.io/containers";
+    /// `key=value` list added to the pod's nodeSelector.
+    pub const NODE_SELECTOR: &str = "native-host.io/node-selector";
+    /// JSON list of tolerations added to the pod's.
+    pub const TOLERATIONS: &str = "native-host.io/tolerations";
+    /// `auto` or `none`: whether probes are made up where a container has none.
+    pub const PROBES: &str = "native-host.io/probes";
+    /// Name or number of the port that default probes go to.
+    pub const HEALTH_PORT: &str = "native-host.io/health-port";
+    /// Base path of default HTTP probes.
+    pub const HEALTH_PATH: &str = "native-host.io/health-path";
+    /// Seconds for which a stopping program goes on serving.
+    pub const DRAIN_SECONDS: &str = "native-host.io/drain-seconds";
+    /// `none` or `linkerd`.
+    pub const MESH: &str = "native-host.io/mesh";
+    /// Guard rail: accounts.
+    pub const ALLOWED_USERS: &str = "native-host.io/allowed-users";
+    /// Guard rail: executables.
+    pub const ALLOWED_EXECUTABLES: &str = "native-host.io/allowed-executables";
+    /// Guard rail: launchers.
+    pub const ALLOWED_LAUNCHERS: &str = "native-host.io/allowed-launchers";
+    /// `none` or `serviceaccount`.
+    pub const AUTHORIZE: &str = "native-host.io/authorize";
+    /// Networks that external Services may point at.
+    pub const EXTERNAL_CIDRS: &str = "native-host.io/external-cidrs";
+}
+
+/// Readiness gates (condition types, KEP-580).
+pub mod gate {
+    /// On the HP pod: mirrors the anchor's readiness.
+    pub const ANCHOR_READY: &str = "native-host.io/anchor-ready";
+    /// On the anchor: mirrors the HP pod's `ContainersReady`.
+    pub const WORKLOAD_RUNNING: &str = "native-host.io/workload-running";
+}
+
+/// Containers, volumes and mounts that injection adds to the HP pod.
+pub mod injected {
+    /// The init container that installs the launcher, and the `emptyDir` it installs into.
+    pub const LAUNCHER: &str = "native-host-launcher";
+    /// Where that volume is mounted.
+    pub const LAUNCHER_DIR: &str = r"C:\native-host\bin";
+    /// The launcher's file name.
+    pub const LAUNCHER_EXE: &str = "native-host-launcher.exe";
+    /// The launcher as its init container finds it in its own image; hcsshim puts the image's
+    /// folder in place of the variable (`internal/jobcontainers/jobcontainer.go`).
+    pub const LAUNCHER_IN_IMAGE: &str = r"%CONTAINER_SANDBOX_MOUNT_POINT%\native-host-launcher.exe";
+    /// The downwardAPI volume that carries [`annotation::ANCHOR_STATUS`](super::annotation::ANCHOR_STATUS).
+    pub const ANCHOR_VOLUME: &str = "native-host-anchor";
+    /// Where that volume is mounted.
+    pub const ANCHOR_DIR: &str = r"C:\native-host\anchor";
+    /// Its one file.
+    pub const ANCHOR_FILE: &str = "status";
+}
+
+/// Environment variables.
+pub mod env {
+    /// The HP pod's UID, by `fieldRef`.
+    pub const POD_UID: &str = "NATIVE_HOST_POD_UID";
+    /// The HP pod's namespace, by `fieldRef`.
+    pub const POD_NAMESPACE: &str = "NATIVE_HOST_POD_NAMESPACE";
+    /// The compartment that a program attaches itself to; launchers set it (K2s's name).
+    pub const COMPARTMENT_ID_ATTACH: &str = "COMPARTMENT_ID_ATTACH";
+    /// All three: a workload must not set them.
+    pub const RESERVED: [&str; 3] = [POD_UID, POD_NAMESPACE, COMPARTMENT_ID_ATTACH];
+}
