@@ -1,5 +1,9 @@
 //! native-host: native Windows programs as full Kubernetes workloads.
 //!
 //! - [`names`]: the vocabulary; every label, annotation, variable and path.
+//! - [`plan`]: the pure core; pod and policy in, decision out.
+//! - [`admission`]: `AdmissionReview` in, patch out.
 
+pub mod admission;
 pub mod names;
+pub mod plan;

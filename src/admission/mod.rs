@@ -1,0 +1,3 @@
+//! `AdmissionReview` in, patch out.
+
+pub mod review;

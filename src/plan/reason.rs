@@ -1,0 +1,96 @@
+//! Why a review ended as it did: closed sets, fit for metric labels.
+
+/// Declares a closed set of names with their texts.
+macro_rules! closed_set {
+    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$vmeta])* $variant,)* }
+
+        impl $name {
+            /// Every member, in the order of declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The text in metrics and logs.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+closed_set! {
+    /// How a review ended.
+    Outcome {
+        /// The object was changed.
+        Injected = "injected",
+        /// It is what it should be already.
+        Unchanged = "unchanged",
+        /// It is not ours, or the namespace's policy says `off`.
+        Skipped = "skipped",
+        /// Allowed, and the validating check found nothing against it.
+        Allowed = "allowed",
+        /// Refused.
+        Rejected = "rejected",
+        /// The review itself could not be answered.
+        Error = "error",
+    }
+}
+
+closed_set! {
+    /// The rule that decided.
+    Reason {
+        /// Nothing stood in the way.
+        None = "none",
+        /// The object does not carry the workload label.
+        NotLabelled = "not-labelled",
+        /// The namespace's mode is `off`.
+        ModeOff = "mode-off",
+        /// A kind or operation that this endpoint does not change.
+        NotHandled = "not-handled",
+        /// A label or annotation under our prefix is unknown, reserved or malformed.
+        Metadata = "metadata",
+        /// The namespace's own policy is invalid.
+        NamespacePolicy = "namespace-policy",
+        /// A policy annotation of the pod is invalid.
+        PodPolicy = "pod-policy",
+        /// A field that only Linux has.
+        LinuxOnly = "linux-only",
+        /// Something that HostProcess rules out.
+        HostProcess = "host-process",
+        /// The account to run as.
+        User = "user",
+        /// The executable is not allowed by the namespace.
+        Executable = "executable",
+        /// The launcher is not allowed, or cannot be had.
+        Launcher = "launcher",
+        /// The command cannot be wrapped.
+        Command = "command",
+        /// An argument cannot survive the Windows command line.
+        Argument = "argument",
+        /// A reserved variable, volume, mount or container name is taken.
+        Plumbing = "plumbing",
+        /// A probe that cannot be moved.
+        Probe = "probe",
+        /// nodeSelector, affinity or a DaemonSet's template rule out a Windows node.
+        Placement = "placement",
+        /// Another injector's proxy is in the pod.
+        Mesh = "mesh",
+        /// The pod carries a marker that does not fit it.
+        Marker = "marker",
+        /// The pod is not what admission made of it.
+        Invariant = "invariant",
+        /// The object is not of the shape that Kubernetes gives it.
+        Malformed = "malformed",
+        /// The namespace's policy could not be had.
+        PolicyUnavailable = "policy-unavailable",
+        /// A handler panicked.
+        Internal = "internal",
+    }
+}
