@@ -1,9 +1,11 @@
 //! native-host: native Windows programs as full Kubernetes workloads.
 //!
 //! - [`names`]: the vocabulary; every label, annotation, variable and path.
+//! - [`json`]: raw JSON; a cursor that decodes only what a rule names.
 //! - [`plan`]: the pure core; pod and policy in, decision out.
 //! - [`admission`]: `AdmissionReview` in, patch out.
 
 pub mod admission;
+pub mod json;
 pub mod names;
 pub mod plan;
