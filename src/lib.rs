@@ -2,6 +2,8 @@
 //!
 //! - [`names`]: the vocabulary; every label, annotation, variable and path.
 //! - [`json`]: raw JSON; a cursor that decodes only what a rule names.
+//! - [`windows`]: what a Windows node makes of a command line, a path and an account; pure.
+//! - [`policy`]: annotations in, policy out; the only parser of them; pure.
 //! - [`plan`]: the pure core; pod and policy in, decision out.
 //! - [`admission`]: `AdmissionReview` in, patch out.
 
@@ -9,3 +11,5 @@ pub mod admission;
 pub mod json;
 pub mod names;
 pub mod plan;
+pub mod policy;
+pub mod windows;
