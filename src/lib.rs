@@ -5,9 +5,11 @@
 //! - [`windows`]: what a Windows node makes of a command line, a path and an account; pure.
 //! - [`policy`]: annotations in, policy out; the only parser of them; pure.
 //! - [`plan`]: the pure core; pod and policy in, decision out.
+//! - [`anchor`]: the companion pod that owns the network compartment.
 //! - [`admission`]: `AdmissionReview` in, patch out.
 
 pub mod admission;
+pub mod anchor;
 pub mod json;
 pub mod names;
 pub mod plan;

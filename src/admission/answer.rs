@@ -49,9 +49,16 @@ pub struct Denial {
 impl Denial {
     /// What a refusal says: `Forbidden` where only the namespace's policy stands against it.
     pub fn of(refusal: &Refusal) -> Self {
-        let (reason, code) =
-            if refusal.is_forbidden() { ("Forbidden", 403) } else { ("Invalid", 422) };
-        Self { message: refusal.to_string(), reason, code }
+        let (reason, code) = if refusal.is_forbidden() {
+            ("Forbidden", 403)
+        } else {
+            ("Invalid", 422)
+        };
+        Self {
+            message: refusal.to_string(),
+            reason,
+            code,
+        }
     }
 }
 
@@ -67,11 +74,20 @@ pub(super) struct Verdict {
 
 impl Verdict {
     pub(super) const fn allow(outcome: Outcome, reason: Reason) -> Self {
-        Self { outcome, reason, patch: None, denial: None, warnings: Vec::new() }
+        Self {
+            outcome,
+            reason,
+            patch: None,
+            denial: None,
+            warnings: Vec::new(),
+        }
     }
 
     pub(super) fn patch(patch: Patch) -> Self {
-        Self { patch: Some(patch), ..Self::allow(Outcome::Injected, Reason::None) }
+        Self {
+            patch: Some(patch),
+            ..Self::allow(Outcome::Injected, Reason::None)
+        }
     }
 
     pub(super) fn reject(refusal: &Refusal) -> Self {
@@ -79,13 +95,23 @@ impl Verdict {
     }
 
     fn deny(reason: Reason, denial: Denial) -> Self {
-        Self { denial: Some(denial), ..Self::allow(Outcome::Rejected, reason) }
+        Self {
+            denial: Some(denial),
+            ..Self::allow(Outcome::Rejected, reason)
+        }
     }
 
     /// The namespace's own policy cannot be read, so nothing is known of what it allows.
     pub(super) fn bad_namespace(errors: &PolicyErrors) -> Self {
         let message = bad_namespace(errors);
-        Self::deny(Reason::NamespacePolicy, Denial { message, reason: "Forbidden", code: 403 })
+        Self::deny(
+            Reason::NamespacePolicy,
+            Denial {
+                message,
+                reason: "Forbidden",
+                code: 403,
+            },
+        )
     }
 
     pub(super) fn unavailable(unavailable: &Unavailable) -> Self {
@@ -94,7 +120,14 @@ impl Verdict {
             Unavailable::Failed { .. } => ("ServiceUnavailable", 503),
         };
         let message = unavailable.to_string();
-        Self::deny(Reason::PolicyUnavailable, Denial { message, reason, code })
+        Self::deny(
+            Reason::PolicyUnavailable,
+            Denial {
+                message,
+                reason,
+                code,
+            },
+        )
     }
 
     pub(super) fn with_warnings(mut self, warnings: Vec<String>) -> Self {
@@ -184,7 +217,11 @@ fn body(uid: &str, verdict: Verdict) -> String {
     if let Some(denial) = verdict.denial {
         out.push_str(r#","status":{"status":"Failure","message":"#);
         quote(&denial.message, &mut out);
-        let _ = write!(out, r#","reason":"{}","code":{}}}"#, denial.reason, denial.code);
+        let _ = write!(
+            out,
+            r#","reason":"{}","code":{}}}"#,
+            denial.reason, denial.code
+        );
     }
     for (i, warning) in verdict.warnings.iter().enumerate() {
         out.push_str(if i == 0 { r#","warnings":["# } else { "," });

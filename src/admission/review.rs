@@ -111,9 +111,9 @@ impl<'a> Review<'a> {
                 "request.uid is missing: this is no AdmissionReview with a request",
             )),
             Ok(()) => Ok(review),
-            Err(error) if review.uid.is_empty() => {
-                Err(answer::not_a_review(&format!("the body is no AdmissionReview: {error}")))
-            }
+            Err(error) if review.uid.is_empty() => Err(answer::not_a_review(&format!(
+                "the body is no AdmissionReview: {error}"
+            ))),
             Err(error) => {
                 review.malformed.get_or_insert(error);
                 Ok(review)
@@ -128,7 +128,10 @@ impl<'a> Review<'a> {
                 "request" => value.object(|key, value| self.read_member(key, value))?,
                 "apiVersion" => {
                     if value.string()? != answer::API_VERSION {
-                        return Err(Error { at: 0, expected: "apiVersion admission.k8s.io/v1" });
+                        return Err(Error {
+                            at: 0,
+                            expected: "apiVersion admission.k8s.io/v1",
+                        });
                     }
                 }
                 _ => value.skip()?,
@@ -194,11 +197,7 @@ impl<'a> Review<'a> {
 
     /// Decides. `defaults` is the policy of a namespace without annotations; `namespace` that of
     /// [`Review::namespace`], not looked at where that is `None`.
-    pub fn answer(
-        self,
-        namespace: Result<&Namespace, Unavailable>,
-        defaults: &Policy,
-    ) -> Answer {
+    pub fn answer(self, namespace: Result<&Namespace, Unavailable>, defaults: &Policy) -> Answer {
         let verdict = match &self.malformed {
             Some(error) => Verdict::reject(&Refusal::one(
                 Reason::Malformed,
@@ -211,14 +210,17 @@ impl<'a> Review<'a> {
             Object::Pod(pod) if self.name.is_empty() => pod.display_name(),
             _ => &self.name,
         };
-        Answer::new(&self.uid, verdict, &self.namespace, name, &self.kind, self.dry_run)
+        Answer::new(
+            &self.uid,
+            verdict,
+            &self.namespace,
+            name,
+            &self.kind,
+            self.dry_run,
+        )
     }
 
-    fn decide(
-        &self,
-        namespace: Result<&Namespace, Unavailable>,
-        defaults: &Policy,
-    ) -> Verdict {
+    fn decide(&self, namespace: Result<&Namespace, Unavailable>, defaults: &Policy) -> Verdict {
         if !self.sub_resource.is_empty() {
             return Verdict::allow(Outcome::Skipped, Reason::NotHandled);
         }
@@ -249,9 +251,9 @@ impl<'a> Review<'a> {
             (Door::Mutate, _) if self.is_core("Service") => {
                 self.with_raw(|raw| services::review(raw, namespace))
             }
-            (Door::ValidateTemplates, _) => self.with_raw(|raw| {
-                templates::review(&self.group, &self.kind, raw, namespace)
-            }),
+            (Door::ValidateTemplates, _) => {
+                self.with_raw(|raw| templates::review(&self.group, &self.kind, raw, namespace))
+            }
             // A pod whose kind stood behind it.
             _ => self.with_raw(|raw| {
                 let pod = Pod::read(&mut Cursor::new(raw))?;
@@ -268,7 +270,11 @@ impl<'a> Review<'a> {
             return Verdict::allow(Outcome::Skipped, Reason::NotHandled);
         };
         review(raw).unwrap_or_else(|error| {
-            Verdict::reject(&Refusal::one(Reason::Malformed, "request.object", error.to_string()))
+            Verdict::reject(&Refusal::one(
+                Reason::Malformed,
+                "request.object",
+                error.to_string(),
+            ))
         })
     }
 }
@@ -301,7 +307,10 @@ fn validate(pod: &Pod<'_>, namespace: &Namespace) -> Verdict {
         Decision::Reject(refusal) => Verdict::reject(&refusal),
         Decision::Inject(..) => Verdict::reject(&Refusal::one(
             Reason::Invariant,
-            format!("metadata.annotations[{}]", crate::names::annotation::INJECTED),
+            format!(
+                "metadata.annotations[{}]",
+                crate::names::annotation::INJECTED
+            ),
             "the pod is labelled as a native-host workload, but was not injected: the mutating \
              webhook did not see it, or another webhook undid its work. Look at the \
              MutatingWebhookConfigurations, and apply again",

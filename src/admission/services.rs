@@ -51,7 +51,11 @@ pub(super) fn review(raw: &[u8], namespace: &Namespace) -> Result<Verdict, Error
     let field = format!("metadata.labels[{}]", label::WORKLOAD);
     if !is_workload_name(workload) {
         let text = format!("{workload:?}: expected the workload's name, e.g. \"albums\"");
-        return Ok(Verdict::reject(&Refusal::one(Reason::Metadata, field, text)));
+        return Ok(Verdict::reject(&Refusal::one(
+            Reason::Metadata,
+            field,
+            text,
+        )));
     }
     if external_name {
         let warning = format!("{field}: an ExternalName Service has no endpoints; nothing to do");
@@ -59,12 +63,17 @@ pub(super) fn review(raw: &[u8], namespace: &Namespace) -> Result<Verdict, Error
         return Ok(verdict.with_warnings(vec![warning]));
     }
     let pointed = |selector: &StringMap<'_>| {
-        selector.iter().eq(std::iter::once((label::ANCHOR, workload)))
+        selector
+            .iter()
+            .eq(std::iter::once((label::ANCHOR, workload)))
     };
     if selector.as_ref().is_some_and(pointed) {
         return Ok(Verdict::allow(Outcome::Unchanged, Reason::None));
     }
     let mut patch = Patch::new();
-    patch.add("/spec/selector", &json!({ label::ANCHOR: workload }).to_string());
+    patch.add(
+        "/spec/selector",
+        &json!({ label::ANCHOR: workload }).to_string(),
+    );
     Ok(Verdict::patch(patch))
 }

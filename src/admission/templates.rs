@@ -8,7 +8,7 @@ use crate::plan::pod::Pod;
 use crate::plan::reason::{Outcome, Reason};
 use crate::plan::sheet::{Refusal, Root};
 use crate::plan::{Decision, plan};
-use crate::policy::{Mode, Namespace};
+use crate::policy::{Mode, Namespace, PodSecurityLevel};
 
 /// Where the pod template of a workload stands; `None` for other kinds.
 pub(super) fn root(group: &str, kind: &str) -> Option<Root> {
@@ -25,7 +25,9 @@ pub(super) fn root(group: &str, kind: &str) -> Option<Root> {
 fn template<'a>(raw: &'a [u8], root: Root) -> Result<Option<Cursor<'a>>, Error> {
     let mut at = Some(Cursor::new(raw));
     for segment in root.pointer.split('/').skip(1) {
-        let Some(mut cursor) = at.take() else { return Ok(None) };
+        let Some(mut cursor) = at.take() else {
+            return Ok(None);
+        };
         cursor.object(|key, value| {
             if key == segment {
                 at = Some(value.fork()?);
@@ -45,8 +47,12 @@ pub(super) fn review(
     namespace: &Namespace,
 ) -> Result<Verdict, Error> {
     let not_labelled = || Verdict::allow(Outcome::Skipped, Reason::NotLabelled);
-    let Some(root) = root(group, kind) else { return Ok(not_labelled()) };
-    let Some(mut template) = template(raw, root)? else { return Ok(not_labelled()) };
+    let Some(root) = root(group, kind) else {
+        return Ok(not_labelled());
+    };
+    let Some(mut template) = template(raw, root)? else {
+        return Ok(not_labelled());
+    };
     let mut pod = Pod::read(&mut template)?;
     pod.of_daemonset = kind == "DaemonSet";
     if pod.labels.get(label::WORKLOAD).is_none() {
@@ -59,8 +65,9 @@ pub(super) fn review(
         Ok(policy) => policy,
         Err(errors) => {
             let warnings = vec![bad_namespace(errors)];
-            return Ok(Verdict::allow(Outcome::Allowed, Reason::NamespacePolicy)
-                .with_warnings(warnings));
+            return Ok(
+                Verdict::allow(Outcome::Allowed, Reason::NamespacePolicy).with_warnings(warnings)
+            );
         }
     };
     let planned = plan(&pod, policy, root);
@@ -79,7 +86,10 @@ pub(super) fn review(
             Verdict::allow(Outcome::Allowed, Reason::None)
         }
     };
-    if let Some(level) = namespace.pod_security.filter(|level| level.forbids_host_process()) {
+    if let Some(level) = namespace
+        .pod_security
+        .filter(|level| *level > PodSecurityLevel::Privileged)
+    {
         warnings.push(format!(
             "pods will be refused by Pod Security: the namespace enforces the level {level}, which \
              forbids HostProcess; set the Namespace's label {}=privileged",

@@ -4,7 +4,7 @@
 //! block with each character of interest at once, and work on the bit masks. The vectors are
 //! those that every `x86_64` and `aarch64` has; no run-time detection, no unsafe.
 
-use wide::{CmpEq, u8x16};
+use wide::u8x16;
 
 const BLOCK: usize = 64;
 

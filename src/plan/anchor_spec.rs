@@ -5,7 +5,6 @@
 //! mesh. No volumes, no commands, no privilege, no account. All else that the anchor takes
 //! over (ServiceAccount, tolerations, DNS) is read from the live HP pod when it is built.
 
-use crate::policy::Mesh;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -21,8 +20,8 @@ pub struct AnchorSpec {
     /// The pause image.
     pub image: String,
     /// The mesh whose proxy the anchor gets.
-    #[serde(default, skip_serializing_if = "is_none")]
-    pub mesh: Mesh,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<MeshProxy>,
     /// Labels of the workload that the policy's `anchor-labels` names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -30,8 +29,12 @@ pub struct AnchorSpec {
     pub containers: Vec<AnchorContainer>,
 }
 
-fn is_none(mesh: &Mesh) -> bool {
-    *mesh == Mesh::None
+/// A mesh whose proxy an anchor can get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MeshProxy {
+    /// Linkerd
+    Linkerd,
 }
 
 /// What the anchor takes over from one wrapped container.

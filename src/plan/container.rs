@@ -18,6 +18,8 @@ pub struct Container<'a> {
     pub ports: Option<Vec<Port<'a>>>,
     /// `env`: read only when a rule needs it, since pods can have hundreds.
     pub env: Option<Env<'a>>,
+    /// Whether `envFrom` has entries: variables of names that are not known here.
+    pub env_from: bool,
     /// `volumeMounts`; `None` if there is no such array.
     pub mounts: Option<Vec<Mount<'a>>>,
     /// `livenessProbe`
@@ -54,6 +56,7 @@ impl<'a> Container<'a> {
             "ports" => self.ports = list(value, Port::read)?,
             "env" if value.null()? => {}
             "env" => self.env = Some(Env { raw: value.raw()? }),
+            "envFrom" => self.env_from = !matches!(value.raw()?, b"null" | b"[]"),
             "volumeMounts" => self.mounts = list(value, Mount::read)?,
             "livenessProbe" => self.liveness = Probe::read(value)?,
             "readinessProbe" => self.readiness = Probe::read(value)?,

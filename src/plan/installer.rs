@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 /// It runs on the host as SYSTEM, whatever the workload runs as: the folder that it writes is
 /// the kubelet's.
-const USER: &str = r"NT AUTHORITY\SYSTEM";
+const USER: &str = super::security::SYSTEM;
 
 fn command() -> Vec<String> {
     let install = Install {

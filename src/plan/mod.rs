@@ -35,7 +35,7 @@ pub use metadata::{MARKER, is_workload_name};
 use crate::json::Patch;
 use crate::names::{annotation, label};
 use crate::policy::{LauncherKind, Mesh, Mode, Policy};
-use anchor_spec::AnchorSpec;
+use anchor_spec::{AnchorSpec, MeshProxy};
 use asked::Asked;
 use pod::{Place, Pod};
 use reason::Reason;
@@ -77,21 +77,20 @@ pub fn plan(pod: &Pod<'_>, namespace: &Policy, root: Root) -> Planned {
     }
     let mut sheet = Sheet::new(root);
     let marked = metadata::marked(pod, &mut sheet);
-    let spec = if marked { read_spec(pod, &mut sheet) } else { None };
+    let spec = if marked {
+        read_spec(pod, &mut sheet)
+    } else {
+        None
+    };
     if marked && spec.is_none() {
         return refused(sheet);
     }
     let policy = match namespace.with_pod(policy_annotations(pod, spec.as_ref())) {
         Ok(policy) => policy,
         Err(errors) => {
-            for error in errors.iter() {
-                let field = sheet.field(format_args!("metadata.annotations[{}]", error.key()));
-                sheet.refuse(
-                    Reason::PodPolicy,
-                    field,
-                    error.value().map(str::to_owned),
-                    error.expected(),
-                );
+            for error in &errors {
+                let field = sheet.field(format_args!("metadata.annotations[{}]", error.key));
+                sheet.refuse(Reason::PodPolicy, field, None, error.message.clone());
             }
             Cow::Borrowed(namespace)
         }
@@ -113,8 +112,8 @@ fn policy_annotations<'p>(
     spec: Option<&AnchorSpec>,
 ) -> impl Iterator<Item = (&'p str, &'p str)> {
     let switch = spec.map(|spec| match spec.mesh {
-        Mesh::Linkerd => "enabled",
-        Mesh::None => "disabled",
+        Some(MeshProxy::Linkerd) => "enabled",
+        None => "disabled",
     });
     pod.annotations
         .iter()
@@ -161,14 +160,7 @@ fn rules(
 
     let wrapping = Wrapping::new(policy);
     let chosen = asked::to_wrap(pod, policy.containers.as_deref(), sheet);
-    let asked = read_asked(
-        pod,
-        policy,
-        &chosen,
-        spec,
-        &wrapping,
-        sheet,
-    );
+    let asked = read_asked(pod, policy, &chosen, spec, &wrapping, sheet);
     guard::executables(pod, &asked, &wrapping, policy, sheet);
 
     let needs_tool = wrapping.needs_tool(&asked, sheet);
@@ -282,7 +274,10 @@ fn anchor(pod: &Pod<'_>, policy: &Policy, asked: &[Asked<'_>]) -> AnchorSpec {
     AnchorSpec {
         version: anchor_spec::VERSION,
         image: policy.anchor_image.clone(),
-        mesh: policy.mesh,
+        mesh: match policy.mesh {
+            Mesh::None => None,
+            Mesh::Linkerd => Some(MeshProxy::Linkerd),
+        },
         labels: policy
             .anchor_labels
             .iter()
@@ -337,6 +332,11 @@ fn conclude(mut sheet: Sheet, anchor: AnchorSpec, marked: bool, mode: Mode) -> P
 }
 
 fn refused(sheet: Sheet) -> Planned {
-    let refusal = Refusal { problems: sheet.problems };
-    Planned { decision: Decision::Reject(refusal), warnings: sheet.warnings }
+    let refusal = Refusal {
+        problems: sheet.problems,
+    };
+    Planned {
+        decision: Decision::Reject(refusal),
+        warnings: sheet.warnings,
+    }
 }

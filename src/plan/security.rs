@@ -104,6 +104,9 @@ pub(super) fn host_process(pod: &Pod<'_>, sheet: &mut Sheet) {
     }
 }
 
+/// The account that may do everything here.
+pub(super) const SYSTEM: &str = r"NT AUTHORITY\SYSTEM";
+
 const NEEDS_HOST_PROCESS: &str = "a native-host workload runs as HostProcess containers; remove \
     this field, or the label native-host.io/workload to run it as an ordinary container";
 const NO_NON_ROOT: &str = "HostProcess containers run as an account of the host, and the kubelet \
@@ -154,13 +157,6 @@ pub(super) fn account(
         .run_as
         .as_deref()
         .map(|name| (name, false)));
-    // hcsshim fails on an empty account, so one is always set.
-    let to_set = match given {
-        Some(_) => None,
-        None => Some(policy.run_as.as_str()),
-    };
-    set(place, &container.security, to_set, sheet);
-
     let field = match given {
         Some((_, false)) => sheet.field("spec.securityContext.windowsOptions.runAsUserName"),
         _ => sheet.container_field(place, "securityContext.windowsOptions.runAsUserName"),
@@ -173,16 +169,25 @@ pub(super) fn account(
                 parsed = account;
                 &parsed
             }
-            Err(error) => {
-                sheet.refuse(Reason::User, field, name.to_owned(), error.to_string());
+            Err(fault) => {
+                let text = format!("{fault}; expected an account of the node, e.g. {SYSTEM}");
+                sheet.refuse(Reason::User, field, name.to_owned(), text);
                 return;
             }
         },
     };
+    // hcsshim fails on an empty account, so one is always set, and it knows the service accounts
+    // by one spelling only.
+    let canonical = account.canonical();
+    let to_set = given
+        .is_none_or(|(name, _)| name != canonical)
+        .then_some(canonical.as_str());
+    set(place, &container.security, to_set, sheet);
+
     let ours = container.name == injected::LAUNCHER;
     if let Some(allowed) = &policy.allowed_users
         && !ours
-        && !allowed.iter().any(|one| one.matches(account))
+        && !allowed.contains(account)
     {
         let list = allowed
             .iter()

@@ -7,7 +7,7 @@ use super::reason::Reason;
 use super::sheet::Sheet;
 use crate::names::{env, injected, label, policy as key};
 use crate::policy::{CplauncherDll, LauncherKind, Policy};
-use crate::windows::pipeline;
+use crate::windows::{cmd, pipeline};
 use native_host_launcher::{Command, Cplauncher, Hook, Probe, Run, Stop, expand};
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -331,7 +331,7 @@ type Misfit = (Option<usize>, String);
 
 fn length(line: &[String]) -> Result<(), Misfit> {
     let length = pipeline::line_length(line);
-    let most = pipeline::MAX_LINE - HEADROOM;
+    let most = cmd::LINE_LIMIT - HEADROOM;
     if length > most {
         return Err((
             None,
@@ -365,16 +365,16 @@ fn plain_cplauncher(
     let head = line.len() - asked.argv.len();
     let mut expanded = Vec::with_capacity(line.len());
     for (i, arg) in line.iter().enumerate() {
-        let mut unknown = None;
+        let unknown = std::cell::RefCell::new(None);
         let text = expand(arg, |name| match known_value(name, container, vars) {
             Known::Value(value) => Some(value),
             Known::Undefined => None,
             Known::Not => {
-                unknown = Some(name.to_owned());
+                unknown.replace(Some(name.to_owned()));
                 None
             }
         });
-        if let Some(name) = unknown {
+        if let Some(name) = unknown.into_inner() {
             return Err((
                 i.checked_sub(head),
                 format!(
@@ -387,8 +387,8 @@ fn plain_cplauncher(
     }
     pipeline::survives(&expanded).map_err(|mangled| {
         (
-            mangled.argument().and_then(|at| at.checked_sub(head)),
-            format!("{mangled}; {WAY_OUT}"),
+            mangled.index.checked_sub(head),
+            format!("{}; {WAY_OUT}", mangled.fault),
         )
     })?;
     length(&expanded)
