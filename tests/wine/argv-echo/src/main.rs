@@ -3,7 +3,9 @@
 //! With the variable `ARGV_ECHO_LIST` it reads that file: lines of `plain HEX`, `cmd HEX` or `shell HEX`,
 //! each a command line in hexadecimal UTF-8. `plain` and `cmd` start it as hcsshim would, by
 //! `CreateProcessW`, without or after `cmd /c `, and print `run N`, what the child prints, and
-//! `exit N CODE`. `shell` only has `CommandLineToArgvW` split it, and prints `shell N ARGUMENTS`.
+//! `exit N CODE`. `shell` only has `CommandLineToArgvW` split it, and prints `shell N ARGUMENTS`. Two further
+//! words ask Windows about names: `path` for the full path of a path, `upcase` for a text's upper case as file
+//! systems take it; the answers are `path N TEXT` and `upcase N TEXT`.
 //!
 //! Without it, it is such a child, and prints `echo LINE ARGUMENTS`: its command line, and its
 //! arguments as Rust's library splits them. All texts are printed in hexadecimal UTF-16.
@@ -44,6 +46,8 @@ fn drive(list: &str) {
             "plain" => run(Some(own.as_slice()), &line),
             "cmd" => run(None, &format!("cmd /c {line}")),
             "shell" => println!("shell {number} {}", join(&shell.split(&line))),
+            "path" => println!("path {number} {}", hex(&win32::full_path(&line))),
+            "upcase" => println!("upcase {number} {}", hex(&win32::upcase(&line))),
             other => panic!("{other} is no way to run"),
         }
     }

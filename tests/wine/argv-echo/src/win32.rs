@@ -48,6 +48,12 @@ unsafe extern "system" {
     fn GetLastError() -> u32;
     fn LoadLibraryW(name: *const u16) -> Handle;
     fn GetProcAddress(library: Handle, name: *const u8) -> *const c_void;
+    fn GetFullPathNameW(path: *const u16, size: u32, full: *mut u16, file: *mut *mut u16) -> u32;
+}
+
+#[link(name = "ntdll")]
+unsafe extern "system" {
+    fn RtlUpcaseUnicodeChar(unit: u16) -> u16;
 }
 
 type CommandLineToArgvW = unsafe extern "system" fn(*const u16, *mut i32) -> *mut *mut u16;
@@ -106,6 +112,23 @@ impl Shell {
             arguments
         }
     }
+}
+
+/// The path as Windows resolves it, before it asks any file system.
+pub fn full_path(path: &str) -> Vec<u16> {
+    let path = closed(&path.encode_utf16().collect::<Vec<_>>());
+    let mut full = vec![0; 1024];
+    let size = u32::try_from(full.len()).expect("small");
+    // SAFETY: the path ends with a NUL, and the buffer is as long as is said.
+    let length = unsafe { GetFullPathNameW(path.as_ptr(), size, full.as_mut_ptr(), null_mut()) };
+    full.truncate(usize::try_from(length).expect("small"));
+    full
+}
+
+/// The text in the upper case by which names of files are compared.
+pub fn upcase(text: &str) -> Vec<u16> {
+    // SAFETY: a function of its argument alone.
+    text.encode_utf16().map(|unit| unsafe { RtlUpcaseUnicodeChar(unit) }).collect()
 }
 
 /// How long a child may run, in milliseconds.
