@@ -5,6 +5,7 @@ mod names;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use proptest::strategy::{Strategy, ValueTree as _};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -46,7 +47,12 @@ pub struct Wine {
 impl Wine {
     /// Builds the program and finds wine. On a developer's machine that has not what is needed this
     /// says so and leaves the test out; in CI that is a failure.
-    pub fn find() -> Option<Self> {
+    pub fn find() -> Option<&'static Self> {
+        static FOUND: OnceLock<Option<Wine>> = OnceLock::new();
+        FOUND.get_or_init(Self::look).as_ref()
+    }
+
+    fn look() -> Option<Self> {
         let built = script("build-windows")
             .arg("tests/wine/argv-echo")
             .output()
