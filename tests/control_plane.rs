@@ -36,6 +36,7 @@ spec:
     metadata: {labels: {app: web}}
     spec:
       tolerations: [{key: os, value: windows}]
+      nodeSelector: {kubernetes.io/hostname: win-tainted}
       containers: [{name: web, image: registry.example/web}]
 ---
 apiVersion: v1
@@ -46,13 +47,12 @@ spec: {selector: {app: web}, ports: [{port: 80}]}
 
 #[test]
 fn binds_a_host_process_pod_to_a_windows_node() {
-    let Some(plane) = ControlPlane::start_or_skip(&Options::default()) else {
+    let Some(plane) = ControlPlane::shared() else {
         return;
     };
     plane.windows_node("win-1");
     plane.apply(HOST_PROCESS_POD);
     assert_eq!(plane.wait_for(&["pod/albums"], "{.spec.nodeName}"), "win-1");
-    plane.stop();
 }
 
 #[test]

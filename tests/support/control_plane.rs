@@ -108,12 +108,11 @@ impl ControlPlane {
     /// Starts one, and returns when it is ready.
     pub fn try_start(options: &Options) -> Result<Self, StartError> {
         let tools = tools::folder().map_err(StartError::NoTools)?.to_owned();
-        let (folder, scratch) = match &options.folder {
-            Some(folder) => (folder.clone(), None),
-            None => {
-                let scratch = Scratch::new()?;
-                (scratch.path().to_owned(), Some(scratch))
-            }
+        let (folder, scratch) = if let Some(folder) = &options.folder {
+            (folder.clone(), None)
+        } else {
+            let scratch = Scratch::new()?;
+            (scratch.path().to_owned(), Some(scratch))
         };
         let layout = Layout::write(tools, folder, options.clone())?;
         let etcd = layout.start("etcd", &layout.etcd_flags())?;
@@ -208,7 +207,9 @@ impl ControlPlane {
     }
 
     /// Ends everything. (So does dropping it; this says so in a test's own words.)
-    pub fn stop(self) {}
+    pub fn stop(self) {
+        drop(self);
+    }
 
     /// Keeps the folder with the logs, and says where it is.
     pub fn keep_logs(&self) {

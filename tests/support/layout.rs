@@ -64,6 +64,7 @@ impl Layout {
         layout.file("apiserver.crt", &pki.certificate)?;
         layout.file("apiserver.key", &pki.key)?;
         layout.file("service-account.key", &pki.service_account_key)?;
+        layout.file("service-account.pub", &pki.service_account_public_key)?;
         // Each server under its own name, as in a real cluster: webhooks and RBAC see it.
         let (manager, scheduler) = (token()?, token()?);
         layout.file(
@@ -109,11 +110,13 @@ impl Layout {
             // Nobody would make the ServiceAccount that it asks for.
             disabled += ",ServiceAccount";
         }
-        let key = self.path("service-account.key");
         let mut flags = vec![
             format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_port),
             "--bind-address=127.0.0.1".into(),
             format!("--secure-port={}", self.port),
+            // Unset, it looks for a default route, and a machine without one has none.
+            "--advertise-address=127.0.0.1".into(),
+            "--external-hostname=localhost".into(),
             // 127.0.0.1 is no valid endpoint of the Service `kubernetes`; nobody uses that here.
             "--endpoint-reconciler-type=none".into(),
             format!("--tls-cert-file={}", self.path("apiserver.crt")),
@@ -123,8 +126,14 @@ impl Layout {
             // HostProcess containers count as privileged (KEP-1981).
             "--allow-privileged=true".into(),
             "--service-account-issuer=https://kubernetes.default.svc".into(),
-            format!("--service-account-key-file={key}"),
-            format!("--service-account-signing-key-file={key}"),
+            format!(
+                "--service-account-key-file={}",
+                self.path("service-account.pub")
+            ),
+            format!(
+                "--service-account-signing-key-file={}",
+                self.path("service-account.key")
+            ),
             "--service-cluster-ip-range=10.96.0.0/16".into(),
             format!("--disable-admission-plugins={disabled}"),
             "--profiling=false".into(),

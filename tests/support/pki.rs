@@ -16,8 +16,10 @@ pub struct Pki {
     pub certificate: String,
     /// The API server's key.
     pub key: String,
-    /// What signs service account tokens (PKCS #8; the API server takes the public half from it).
+    /// What signs service account tokens.
     pub service_account_key: String,
+    /// What proves them.
+    pub service_account_public_key: String,
 }
 
 impl Pki {
@@ -41,11 +43,13 @@ impl Pki {
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let certificate = server.signed_by(&key, &Issuer::new(ca, ca_key))?;
 
+        let service_account_key = KeyPair::generate()?;
         Ok(Self {
             ca: ca_certificate.pem(),
             certificate: certificate.pem(),
             key: key.serialize_pem(),
-            service_account_key: KeyPair::generate()?.serialize_pem(),
+            service_account_key: service_account_key.serialize_pem(),
+            service_account_public_key: service_account_key.public_key_pem(),
         })
     }
 }

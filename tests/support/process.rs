@@ -186,7 +186,8 @@ pub fn free_port() -> u16 {
     const COUNT: u16 = 20_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Processes begin far apart, so that two test binaries at once do not race for one port.
-    let begin = (std::process::id().wrapping_mul(7_919) % u32::from(COUNT)) as u16;
+    let begin = std::process::id().wrapping_mul(7_919) % u32::from(COUNT);
+    let begin = u16::try_from(begin).unwrap();
     loop {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
         let port = FIRST + (begin + step % COUNT) % COUNT;
