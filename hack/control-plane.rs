@@ -3,10 +3,12 @@
 //! ```text
 //! control-plane up --folder DIR [--node NAME]... [--stay]
 //! control-plane webhooks --url URL --ca FILE
+//! control-plane ports COUNT
 //! ```
 //!
 //! `up` prints `ready` once it is, and runs until its stdin ends; with `--stay` until it is killed.
-//! `webhooks` prints the webhook configurations of `deploy/`, pointed at URL.
+//! `webhooks` prints the webhook configurations of `deploy/`, pointed at URL. `ports` prints loopback
+//! ports that are free.
 //!
 //! A development tool: an example target of Cargo, so that it is no part of the program and may
 //! use what tests use.
@@ -46,6 +48,11 @@ enum Command {
         #[arg(long)]
         ca: PathBuf,
     },
+    /// Prints loopback ports that nobody listens on.
+    Ports {
+        /// How many.
+        count: usize,
+    },
 }
 
 fn main() -> ExitCode {
@@ -55,6 +62,12 @@ fn main() -> ExitCode {
             nodes,
             stay,
         } => up(folder, &nodes, stay),
+        Command::Ports { count } => {
+            for _ in 0..count {
+                println!("{}", support::free_port());
+            }
+            ExitCode::SUCCESS
+        }
         Command::Webhooks { url, ca } => match std::fs::read_to_string(&ca) {
             Ok(ca) => {
                 println!("{:#}", support::webhooks::at_url(&url, &ca));
