@@ -13,6 +13,45 @@ pub enum Door {
     ValidateTemplates,
 }
 
+impl Door {
+    /// Every door.
+    pub const ALL: [Self; 3] = [Self::Mutate, Self::Validate, Self::ValidateTemplates];
+
+    /// Its path on the server.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Mutate => "/mutate",
+            Self::Validate => "/validate",
+            Self::ValidateTemplates => "/validate-templates",
+        }
+    }
+
+    /// Its name in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mutate => "mutate",
+            Self::Validate => "validate",
+            Self::ValidateTemplates => "validate-templates",
+        }
+    }
+}
+
+/// Why a namespace's policy cannot be had right now.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// The API server says that there is no such namespace.
+    #[error("there is no namespace {0}")]
+    NotFound(String),
+    /// The API server could not be asked.
+    #[error("the policy of namespace {namespace} could not be read: {cause}; try again")]
+    Failed {
+        /// The namespace.
+        namespace: String,
+        /// What went wrong.
+        cause: String,
+    },
+}
+
 /// What to send back, and what to say about it.
 #[derive(Debug)]
 pub struct Answer {
