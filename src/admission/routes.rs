@@ -22,13 +22,52 @@ use super::body::{self, BodyError, Budget};
 use super::connection::{Connection, Phase};
 use super::limits::Limits;
 use super::metrics::{Metrics, Refused};
-use super::review::Door;
+use super::namespaces::Namespaces;
+use super::review::{Door, Review};
 use crate::plan::reason::Outcome;
+use crate::policy::{Namespace, Policy};
 
 /// What answers reviews.
 pub trait Reviews: Send + Sync + 'static {
     /// Answers one review, whatever the body is.
     fn answer(&self, door: Door, body: &[u8]) -> impl Future<Output = Answer> + Send;
+}
+
+/// The real thing: reviews decided by their namespaces' policies.
+#[derive(Debug)]
+pub struct Policied {
+    namespaces: Arc<Namespaces>,
+    defaults: Arc<Namespace>,
+    flags: Policy,
+}
+
+impl Policied {
+    /// `flags` is what holds where a namespace says nothing.
+    pub fn new(namespaces: Arc<Namespaces>, flags: Policy) -> Self {
+        let none = std::iter::empty;
+        Policied {
+            namespaces,
+            defaults: Arc::new(Namespace::read(&flags, none(), none())),
+            flags,
+        }
+    }
+}
+
+impl Reviews for Policied {
+    async fn answer(&self, door: Door, body: &[u8]) -> Answer {
+        let review = match Review::parse(door, body) {
+            Ok(review) => review,
+            Err(answer) => return answer,
+        };
+        let namespace = match review.namespace() {
+            Some(name) => self.namespaces.get(name).await,
+            None => Ok(Arc::clone(&self.defaults)),
+        };
+        match namespace {
+            Ok(namespace) => review.answer(Ok(&namespace), &self.flags),
+            Err(unavailable) => review.answer(Err(unavailable), &self.flags),
+        }
+    }
 }
 
 /// What all connections of the HTTPS port share.
