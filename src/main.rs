@@ -1,2 +1,5 @@
-//! native-host
-fn main() {}
+//! native-host: arguments in, one command out.
+
+fn main() -> std::process::ExitCode {
+    native_host::cli::main()
+}
