@@ -18,6 +18,7 @@ mod annotate;
 mod asked;
 pub mod container;
 mod guard;
+pub mod handler;
 mod installer;
 mod metadata;
 mod placement;

@@ -4,7 +4,8 @@
 
 use super::anchor_spec::{AnchorPort, Protocol, ReadinessCheck, ReadinessProbe, Timing};
 use super::asked::{Asked, Which};
-use super::container::{Container, Handler, HttpGet, PortRef, Probe};
+use super::container::Container;
+use super::handler::{Handler, HttpGet, PortRef, Probe};
 use super::pod::Place;
 use super::reason::Reason;
 use super::sheet::Sheet;

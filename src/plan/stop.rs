@@ -6,7 +6,8 @@
 //! it, in preStop.
 
 use super::asked::{Asked, PreStop};
-use super::container::{Container, Handler};
+use super::container::Container;
+use super::handler::Handler;
 use super::pod::PodSpec;
 use super::sheet::Sheet;
 use super::wrap::Wrapping;

@@ -2,7 +2,8 @@
 //! wrapped command line wraps.
 
 use super::asked::Asked;
-use super::container::{Container, EnvVar, Handler};
+use super::container::{Container, EnvVar};
+use super::handler::Handler;
 use super::reason::Reason;
 use super::sheet::Sheet;
 use crate::names::{env, injected, label, policy as key};
