@@ -163,6 +163,11 @@ impl<'a> Env<'a> {
             .any(|word| memchr::memmem::find(self.raw, word).is_some())
     }
 
+    /// Whether the list has no entries.
+    pub fn is_empty(&self) -> bool {
+        !self.raw.contains(&b'{')
+    }
+
     /// The variables, in their order.
     pub fn read(&self) -> Result<Vec<EnvVar<'a>>, Error> {
         list(&mut Cursor::new(self.raw), EnvVar::read).map(Option::unwrap_or_default)
