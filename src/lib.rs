@@ -1,12 +1,16 @@
 //! native-host: native Windows programs as full Kubernetes workloads.
 //!
 //! - [`names`]: the vocabulary; every label, annotation, variable and path.
+//! - [`json`]: raw JSON; a cursor that decodes only what a rule names.
 //! - [`windows`]: what a Windows node makes of a command line, a path and an account; pure.
-//! - [`policy`]: annotations in, [`policy::Policy`] out; pure, and the only parser of them.
+//! - [`policy`]: annotations in, policy out; the only parser of them; pure.
 //! - [`plan`]: the pure core; pod and policy in, decision out.
+//! - [`anchor`]: the companion pod that owns the network compartment.
 //! - [`admission`]: `AdmissionReview` in, patch out.
 
 pub mod admission;
+pub mod anchor;
+pub mod json;
 pub mod names;
 pub mod plan;
 pub mod policy;

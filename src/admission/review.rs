@@ -1,6 +1,17 @@
 //! One admission review: decoded in two stages, answered without IO.
+//!
+//! First the envelope, so that the `uid` survives whatever is wrong with the object; then the
+//! object, as far as rules name it. Nothing is copied but what the answer says.
 
+use super::answer::{self, Answer, Verdict};
+use super::{namespaces_kind, services, templates};
+use crate::json::{Cursor, Error};
+use crate::plan::pod::Pod;
 use crate::plan::reason::{Outcome, Reason};
+use crate::plan::sheet::{Refusal, Root};
+use crate::plan::{self, Decision};
+use crate::policy::{Namespace, Policy};
+use std::borrow::Cow;
 
 /// Which endpoint a review came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,25 +24,304 @@ pub enum Door {
     ValidateTemplates,
 }
 
-/// What to send back, and what to say about it.
+impl Door {
+    /// Every door.
+    pub const ALL: [Self; 3] = [Self::Mutate, Self::Validate, Self::ValidateTemplates];
+
+    /// Its path on the server.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Mutate => "/mutate",
+            Self::Validate => "/validate",
+            Self::ValidateTemplates => "/validate-templates",
+        }
+    }
+
+    /// Its name in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mutate => "mutate",
+            Self::Validate => "validate",
+            Self::ValidateTemplates => "validate-templates",
+        }
+    }
+}
+
+/// Why a namespace's policy cannot be had right now.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// The API server says that there is no such namespace.
+    #[error("there is no namespace {0}")]
+    NotFound(String),
+    /// The API server could not be asked.
+    #[error("the policy of namespace {namespace} could not be read: {cause}; try again")]
+    Failed {
+        /// The namespace.
+        namespace: String,
+        /// What went wrong.
+        cause: String,
+    },
+}
+
+/// The object under review.
 #[derive(Debug)]
-pub struct Answer {
-    /// HTTP status: 200 whenever the review could be answered at all.
-    pub status: u16,
-    /// The `AdmissionReview` to send (JSON), or a line of text where there is no review to answer.
-    pub body: Vec<u8>,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// The rule that decided.
-    pub reason: Reason,
-    /// The object's namespace, as the request says.
-    pub namespace: String,
-    /// The object's name, or its `generateName`.
-    pub name: String,
-    /// The object's kind, e.g. `Pod`.
-    pub kind: String,
-    /// The sentence for the log, where something was refused.
-    pub message: Option<String>,
-    /// Whether the request was a dry run.
-    pub dry_run: bool,
+enum Object<'a> {
+    /// A pod, read while the envelope was.
+    Pod(Box<Pod<'a>>),
+    /// Anything else, not yet read.
+    Raw(&'a [u8]),
+    /// `null`, as on DELETE.
+    None,
+}
+
+/// One admission review.
+#[derive(Debug)]
+pub struct Review<'a> {
+    door: Door,
+    uid: Cow<'a, str>,
+    group: Cow<'a, str>,
+    kind: Cow<'a, str>,
+    operation: Cow<'a, str>,
+    sub_resource: Cow<'a, str>,
+    namespace: Cow<'a, str>,
+    name: Cow<'a, str>,
+    dry_run: bool,
+    object: Object<'a>,
+    malformed: Option<Error>,
+}
+
+impl<'a> Review<'a> {
+    /// Reads a review's envelope. What is no review at all is answered with status 400.
+    pub fn parse(door: Door, body: &'a [u8]) -> Result<Self, Answer> {
+        let mut review = Self {
+            door,
+            uid: Cow::Borrowed(""),
+            group: Cow::Borrowed(""),
+            kind: Cow::Borrowed(""),
+            operation: Cow::Borrowed(""),
+            sub_resource: Cow::Borrowed(""),
+            namespace: Cow::Borrowed(""),
+            name: Cow::Borrowed(""),
+            dry_run: false,
+            object: Object::None,
+            malformed: None,
+        };
+        match review.read(body) {
+            Ok(()) if review.uid.is_empty() => Err(answer::not_a_review(
+                "request.uid is missing: this is no AdmissionReview with a request",
+            )),
+            Ok(()) => Ok(review),
+            Err(error) if review.uid.is_empty() => Err(answer::not_a_review(&format!(
+                "the body is no AdmissionReview: {error}"
+            ))),
+            Err(error) => {
+                review.malformed.get_or_insert(error);
+                Ok(review)
+            }
+        }
+    }
+
+    fn read(&mut self, body: &'a [u8]) -> Result<(), Error> {
+        let mut cursor = Cursor::new(body);
+        cursor.object(|key, value| {
+            match key {
+                "request" => value.object(|key, value| self.read_member(key, value))?,
+                "apiVersion" => {
+                    if value.string()? != answer::API_VERSION {
+                        return Err(Error {
+                            at: 0,
+                            expected: "apiVersion admission.k8s.io/v1",
+                        });
+                    }
+                }
+                _ => value.skip()?,
+            }
+            Ok(())
+        })?;
+        cursor.end()
+    }
+
+    fn read_member(&mut self, key: &str, value: &mut Cursor<'a>) -> Result<(), Error> {
+        match key {
+            "uid" => self.uid = value.string()?,
+            "kind" => value.object(|key, value| {
+                match key {
+                    "group" => self.group = value.string()?,
+                    "kind" => self.kind = value.string()?,
+                    _ => value.skip()?,
+                }
+                Ok(())
+            })?,
+            "operation" => self.operation = value.string()?,
+            "subResource" => self.sub_resource = value.string()?,
+            "namespace" => self.namespace = value.string()?,
+            "name" => self.name = value.string()?,
+            "dryRun" => self.dry_run = value.bool_or_null()? == Some(true),
+            "object" => self.read_object(value)?,
+            _ => value.skip()?,
+        }
+        Ok(())
+    }
+
+    /// A pod is read on the way, which saves a second pass; the API server writes `kind` first.
+    fn read_object(&mut self, value: &mut Cursor<'a>) -> Result<(), Error> {
+        if value.null()? {
+            return Ok(());
+        }
+        if self.is_core("Pod") {
+            let mut ahead = value.clone();
+            match Pod::read(&mut ahead) {
+                Ok(pod) => {
+                    *value = ahead;
+                    self.object = Object::Pod(Box::new(pod));
+                    return Ok(());
+                }
+                Err(error) => self.malformed = Some(error),
+            }
+        }
+        self.object = Object::Raw(value.raw()?);
+        Ok(())
+    }
+
+    fn is_core(&self, kind: &str) -> bool {
+        self.group.is_empty() && self.kind == kind
+    }
+
+    /// The namespace whose policy is asked for; `None` where none is needed.
+    pub fn namespace(&self) -> Option<&str> {
+        if self.namespace.is_empty() || self.is_core("Namespace") {
+            return None;
+        }
+        Some(&self.namespace)
+    }
+
+    /// Decides. `defaults` is the policy of a namespace without annotations; `namespace` that of
+    /// [`Review::namespace`], not looked at where that is `None`.
+    pub fn answer(self, namespace: Result<&Namespace, Unavailable>, defaults: &Policy) -> Answer {
+        let verdict = match &self.malformed {
+            Some(error) => Verdict::reject(&Refusal::one(
+                Reason::Malformed,
+                "request.object",
+                format!("{error}; the object is not of the shape that Kubernetes gives it"),
+            )),
+            None => self.decide(namespace, defaults),
+        };
+        let name = match &self.object {
+            Object::Pod(pod) if self.name.is_empty() => pod.display_name(),
+            _ => &self.name,
+        };
+        Answer::new(
+            &self.uid,
+            verdict,
+            &self.namespace,
+            name,
+            &self.kind,
+            self.dry_run,
+        )
+    }
+
+    fn decide(&self, namespace: Result<&Namespace, Unavailable>, defaults: &Policy) -> Verdict {
+        if !self.sub_resource.is_empty() {
+            return Verdict::allow(Outcome::Skipped, Reason::NotHandled);
+        }
+        let created = self.operation == "CREATE";
+        let written = created || self.operation == "UPDATE";
+        if self.door == Door::Validate && self.is_core("Namespace") && written {
+            return self.with_raw(|raw| namespaces_kind::review(raw, defaults));
+        }
+        let handled = match self.door {
+            Door::Mutate => {
+                (self.is_core("Pod") && created) || (self.is_core("Service") && written)
+            }
+            Door::Validate => self.is_core("Pod") && created,
+            Door::ValidateTemplates => {
+                written && templates::root(&self.group, &self.kind).is_some()
+            }
+        };
+        if !handled {
+            return Verdict::allow(Outcome::Skipped, Reason::NotHandled);
+        }
+        let namespace = match namespace {
+            Ok(namespace) => namespace,
+            Err(unavailable) => return Verdict::unavailable(&unavailable),
+        };
+        match (self.door, &self.object) {
+            (Door::Mutate, Object::Pod(pod)) => mutate(pod, namespace),
+            (Door::Validate, Object::Pod(pod)) => validate(pod, namespace),
+            (Door::Mutate, _) if self.is_core("Service") => {
+                self.with_raw(|raw| services::review(raw, namespace))
+            }
+            (Door::ValidateTemplates, _) => {
+                self.with_raw(|raw| templates::review(&self.group, &self.kind, raw, namespace))
+            }
+            // A pod whose kind stood behind it.
+            _ => self.with_raw(|raw| {
+                let pod = Pod::read(&mut Cursor::new(raw))?;
+                Ok(match self.door {
+                    Door::Mutate => mutate(&pod, namespace),
+                    _ => validate(&pod, namespace),
+                })
+            }),
+        }
+    }
+
+    fn with_raw(&self, review: impl FnOnce(&[u8]) -> Result<Verdict, Error>) -> Verdict {
+        let Object::Raw(raw) = self.object else {
+            return Verdict::allow(Outcome::Skipped, Reason::NotHandled);
+        };
+        review(raw).unwrap_or_else(|error| {
+            Verdict::reject(&Refusal::one(
+                Reason::Malformed,
+                "request.object",
+                error.to_string(),
+            ))
+        })
+    }
+}
+
+/// `/mutate` for a pod.
+fn mutate(pod: &Pod<'_>, namespace: &Namespace) -> Verdict {
+    let policy = match policy(pod, namespace) {
+        Ok(policy) => policy,
+        Err(verdict) => return verdict,
+    };
+    let planned = plan::plan(pod, policy, Root::POD);
+    let verdict = match planned.decision {
+        Decision::Inject(patch, _) => Verdict::patch(patch),
+        Decision::Unchanged(_) => Verdict::allow(Outcome::Unchanged, Reason::None),
+        Decision::Skip(reason) => Verdict::allow(Outcome::Skipped, reason),
+        Decision::Reject(refusal) => Verdict::reject(&refusal),
+    };
+    verdict.with_warnings(planned.warnings)
+}
+
+/// `/validate` for a pod: nothing may be left to do. Its warnings were given by `/mutate`.
+fn validate(pod: &Pod<'_>, namespace: &Namespace) -> Verdict {
+    let policy = match policy(pod, namespace) {
+        Ok(policy) => policy,
+        Err(verdict) => return verdict,
+    };
+    match plan::plan(pod, policy, Root::POD).decision {
+        Decision::Unchanged(_) => Verdict::allow(Outcome::Allowed, Reason::None),
+        Decision::Skip(reason) => Verdict::allow(Outcome::Skipped, reason),
+        Decision::Reject(refusal) => Verdict::reject(&refusal),
+        Decision::Inject(..) => Verdict::reject(&Refusal::one(
+            Reason::Invariant,
+            format!(
+                "metadata.annotations[{}]",
+                crate::names::annotation::INJECTED
+            ),
+            "the pod is labelled as a native-host workload, but was not injected: the mutating \
+             webhook did not see it, or another webhook undid its work. Look at the \
+             MutatingWebhookConfigurations, and apply again",
+        )),
+    }
+}
+
+/// The namespace's policy, if the pod is ours at all.
+fn policy<'n>(pod: &Pod<'_>, namespace: &'n Namespace) -> Result<&'n Policy, Verdict> {
+    if pod.labels.get(crate::names::label::WORKLOAD).is_none() {
+        return Err(Verdict::allow(Outcome::Skipped, Reason::NotLabelled));
+    }
+    namespace.policy.as_ref().map_err(Verdict::bad_namespace)
 }

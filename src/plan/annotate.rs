@@ -1,0 +1,94 @@
+//! Annotations of the HP pod: the marker, the anchor to be, the mesh, the autoscaler.
+
+use super::anchor_spec::AnchorSpec;
+use super::metadata::MARKER;
+use super::pod::Pod;
+use super::reason::Reason;
+use super::sheet::Sheet;
+use crate::json::Patch;
+use crate::names::{annotation, injected};
+use serde_json::Value;
+use std::borrow::Cow;
+
+/// Writes them.
+pub(super) fn write(
+    pod: &Pod<'_>,
+    anchor: &AnchorSpec,
+    marked: bool,
+    launcher_volume: bool,
+    sheet: &mut Sheet,
+) {
+    let mut wanted: Vec<(&str, Cow<'_, str>)> = vec![(annotation::INJECTED, Cow::Borrowed(MARKER))];
+    if !keeps_spec(pod, anchor, marked, sheet) {
+        wanted.push((annotation::ANCHOR_SPEC, Cow::Owned(anchor.to_annotation())));
+    }
+    // A proxy in this pod would sit on the host's network; the anchor gets it.
+    wanted.push((annotation::LINKERD_INJECT, Cow::Borrowed("disabled")));
+    if launcher_volume {
+        wanted.push((annotation::SAFE_TO_EVICT_LOCAL_VOLUMES, evictable(pod)));
+    }
+    wanted.retain(|(key, value)| pod.annotation(key) != Some(value));
+    if pod.annotations.is_some() {
+        for (key, value) in &wanted {
+            let pointer = sheet.pointer(format_args!(
+                "/metadata/annotations/{}",
+                Patch::segment(key)
+            ));
+            sheet.patch.add_string(pointer, value);
+        }
+        if pod.annotation(annotation::ANCHOR_STATUS).is_some() {
+            // On CREATE it is a copy of another pod's (a backup, `kubectl debug --copy-to`).
+            let key = Patch::segment(annotation::ANCHOR_STATUS);
+            let pointer = sheet.pointer(format_args!("/metadata/annotations/{key}"));
+            sheet.patch.remove(pointer);
+        }
+    } else {
+        let map: serde_json::Map<String, Value> = wanted
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value.into_owned().into()))
+            .collect();
+        let pointer = sheet.pointer("/metadata/annotations");
+        sheet.patch.add(pointer, &Value::Object(map).to_string());
+    }
+}
+
+/// Whether the pod has this anchor spec already; refuses another one.
+fn keeps_spec(pod: &Pod<'_>, anchor: &AnchorSpec, marked: bool, sheet: &mut Sheet) -> bool {
+    if !marked {
+        return false;
+    }
+    let text = pod.annotation(annotation::ANCHOR_SPEC).unwrap_or_default();
+    if AnchorSpec::parse(text).is_ok_and(|found| found == *anchor) {
+        return true;
+    }
+    let field = sheet.field(format_args!(
+        "metadata.annotations[{}]",
+        annotation::ANCHOR_SPEC
+    ));
+    sheet.refuse(
+        Reason::Marker,
+        field,
+        text.to_owned(),
+        format!(
+            "the namespace's policy makes another anchor of this pod: {}; apply the original \
+             manifest",
+            anchor.to_annotation()
+        ),
+    );
+    true
+}
+
+/// The autoscaler's list of local volumes that need not keep a node, with ours in it.
+fn evictable(pod: &Pod<'_>) -> Cow<'static, str> {
+    match pod.annotation(annotation::SAFE_TO_EVICT_LOCAL_VOLUMES) {
+        None | Some("") => Cow::Borrowed(injected::LAUNCHER),
+        Some(list)
+            if list
+                .split(',')
+                .any(|name| name.trim() == injected::LAUNCHER) =>
+        {
+            Cow::Owned(list.to_owned())
+        }
+        Some(list) => Cow::Owned(format!("{list},{}", injected::LAUNCHER)),
+    }
+}

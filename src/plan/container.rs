@@ -1,0 +1,557 @@
+//! One container as the rules see it.
+
+use crate::json::{Cursor, Error};
+use std::borrow::Cow;
+
+/// One container of a pod's spec.
+#[derive(Debug, Default)]
+pub struct Container<'a> {
+    /// `name`
+    pub name: Cow<'a, str>,
+    /// `image`
+    pub image: Option<Cow<'a, str>>,
+    /// `command`
+    pub command: Vec<Cow<'a, str>>,
+    /// `args`
+    pub args: Vec<Cow<'a, str>>,
+    /// `ports`; `None` if there is no such array.
+    pub ports: Option<Vec<Port<'a>>>,
+    /// `env`: read only when a rule needs it, since pods can have hundreds.
+    pub env: Option<Env<'a>>,
+    /// Whether `envFrom` has entries: variables of names that are not known here.
+    pub env_from: bool,
+    /// `volumeMounts`; `None` if there is no such array.
+    pub mounts: Option<Vec<Mount<'a>>>,
+    /// `livenessProbe`
+    pub liveness: Option<Probe<'a>>,
+    /// `readinessProbe`
+    pub readiness: Option<Probe<'a>>,
+    /// `startupProbe`
+    pub startup: Option<Probe<'a>>,
+    /// `lifecycle`; `None` if there is no such object.
+    pub lifecycle: Option<Lifecycle<'a>>,
+    /// `securityContext`
+    pub security: SecurityContext<'a>,
+    /// `terminationMessagePolicy`
+    pub termination_message_policy: Option<Cow<'a, str>>,
+    /// `restartPolicy`: `Always` makes an init container a sidecar.
+    pub restart_policy: Option<Cow<'a, str>>,
+    /// `stdin` or `tty`
+    pub interactive: bool,
+}
+
+impl<'a> Container<'a> {
+    pub(crate) fn read(cursor: &mut Cursor<'a>) -> Result<Self, Error> {
+        let mut this = Self::default();
+        cursor.object(|key, value| this.read_member(key, value))?;
+        Ok(this)
+    }
+
+    fn read_member(&mut self, key: &str, value: &mut Cursor<'a>) -> Result<(), Error> {
+        match key {
+            "name" => self.name = value.string_or_null()?.unwrap_or_default(),
+            "image" => self.image = value.string_or_null()?,
+            "command" => self.command = value.strings()?,
+            "args" => self.args = value.strings()?,
+            "ports" => self.ports = list(value, Port::read)?,
+            "env" if value.null()? => {}
+            "env" => self.env = Some(Env { raw: value.raw()? }),
+            "envFrom" => self.env_from = !matches!(value.raw()?, b"null" | b"[]"),
+            "volumeMounts" => self.mounts = list(value, Mount::read)?,
+            "livenessProbe" => self.liveness = Probe::read(value)?,
+            "readinessProbe" => self.readiness = Probe::read(value)?,
+            "startupProbe" => self.startup = Probe::read(value)?,
+            "lifecycle" => self.lifecycle = Lifecycle::read(value)?,
+            "securityContext" => self.security = SecurityContext::read(value)?,
+            "terminationMessagePolicy" => {
+                self.termination_message_policy = value.string_or_null()?;
+            }
+            "restartPolicy" => self.restart_policy = value.string_or_null()?,
+            "stdin" | "tty" => self.interactive |= value.bool_or_null()? == Some(true),
+            _ => value.skip()?,
+        }
+        Ok(())
+    }
+
+    /// `command` and `args` as one.
+    pub fn argv(&self) -> impl Iterator<Item = &Cow<'a, str>> {
+        self.command.iter().chain(&self.args)
+    }
+
+    /// Whether this is a native sidecar (KEP-753), given that it is an init container.
+    pub fn is_sidecar(&self) -> bool {
+        self.restart_policy.as_deref() == Some("Always")
+    }
+}
+
+fn list<'a, T>(
+    cursor: &mut Cursor<'a>,
+    read: impl Fn(&mut Cursor<'a>) -> Result<T, Error>,
+) -> Result<Option<Vec<T>>, Error> {
+    if cursor.null()? {
+        return Ok(None);
+    }
+    let mut items = Vec::new();
+    cursor.array(|_, item| {
+        items.push(read(item)?);
+        Ok(())
+    })?;
+    Ok(Some(items))
+}
+
+/// One of `ports`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Port<'a> {
+    /// `name`
+    pub name: Option<Cow<'a, str>>,
+    /// `containerPort`
+    pub number: i64,
+    /// `protocol`
+    pub protocol: Option<Cow<'a, str>>,
+    /// `hostPort`
+    pub host_port: Option<i64>,
+}
+
+impl<'a> Port<'a> {
+    fn read(cursor: &mut Cursor<'a>) -> Result<Self, Error> {
+        let mut port = Self::default();
+        cursor.object(|key, value| {
+            match key {
+                "name" => port.name = value.string_or_null()?,
+                "containerPort" => port.number = value.int_or_null()?.unwrap_or_default(),
+                "protocol" => port.protocol = value.string_or_null()?,
+                "hostPort" => port.host_port = value.int_or_null()?,
+                _ => value.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(port)
+    }
+}
+
+/// `env`, not yet read.
+#[derive(Clone, Copy, Debug)]
+pub struct Env<'a> {
+    raw: &'a [u8],
+}
+
+/// One of `env`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EnvVar<'a> {
+    /// `name`
+    pub name: Cow<'a, str>,
+    /// `value`
+    pub value: Option<Cow<'a, str>>,
+    /// `valueFrom.fieldRef.fieldPath`
+    pub field_path: Option<Cow<'a, str>>,
+    /// Whether `valueFrom` is a `resourceFieldRef`.
+    pub resource: bool,
+    /// Whether `valueFrom` is something whose value is not known here.
+    pub unknown: bool,
+}
+
+impl<'a> Env<'a> {
+    /// Whether any of `words` can stand in the list. A quick look over the raw text: the API
+    /// server writes plain letters as they are, so a word hides only behind `\u` escapes, and
+    /// where there are any the answer is yes.
+    pub fn may_mention(&self, words: &[&str]) -> bool {
+        words
+            .iter()
+            .map(|word| word.as_bytes())
+            .chain([b"\\u".as_slice()])
+            .any(|word| memchr::memmem::find(self.raw, word).is_some())
+    }
+
+    /// The variables, in their order.
+    pub fn read(&self) -> Result<Vec<EnvVar<'a>>, Error> {
+        list(&mut Cursor::new(self.raw), EnvVar::read).map(Option::unwrap_or_default)
+    }
+}
+
+impl<'a> EnvVar<'a> {
+    fn read(cursor: &mut Cursor<'a>) -> Result<Self, Error> {
+        let mut var = Self::default();
+        cursor.object(|key, value| {
+            match key {
+                "name" => var.name = value.string_or_null()?.unwrap_or_default(),
+                "value" => var.value = value.string_or_null()?,
+                "valueFrom" => value.object(|key, value| match key {
+                    "fieldRef" => value.object(|key, value| {
+                        match key {
+                            "fieldPath" => var.field_path = value.string_or_null()?,
+                            _ => value.skip()?,
+                        }
+                        Ok(())
+                    }),
+                    "resourceFieldRef" => {
+                        var.resource = true;
+                        value.skip()
+                    }
+                    _ => {
+                        var.unknown = true;
+                        value.skip()
+                    }
+                })?,
+                _ => value.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(var)
+    }
+}
+
+/// One of `volumeMounts`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mount<'a> {
+    /// `name`
+    pub name: Cow<'a, str>,
+    /// `mountPath`
+    pub path: Cow<'a, str>,
+    /// `readOnly`
+    pub read_only: bool,
+    /// `subPath` or `subPathExpr` is set.
+    pub sub_path: bool,
+}
+
+impl<'a> Mount<'a> {
+    fn read(cursor: &mut Cursor<'a>) -> Result<Self, Error> {
+        let mut mount = Self::default();
+        cursor.object(|key, value| {
+            match key {
+                "name" => mount.name = value.string_or_null()?.unwrap_or_default(),
+                "mountPath" => mount.path = value.string_or_null()?.unwrap_or_default(),
+                "readOnly" => mount.read_only = value.bool_or_null()? == Some(true),
+                "subPath" | "subPathExpr" => {
+                    mount.sub_path |= value.string_or_null()?.is_some_and(|p| !p.is_empty());
+                }
+                _ => value.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(mount)
+    }
+}
+
+/// `lifecycle`
+#[derive(Clone, Debug, Default)]
+pub struct Lifecycle<'a> {
+    /// `preStop`
+    pub pre_stop: Option<Handler<'a>>,
+    /// `postStart`
+    pub post_start: Option<Handler<'a>>,
+}
+
+impl<'a> Lifecycle<'a> {
+    fn read(cursor: &mut Cursor<'a>) -> Result<Option<Self>, Error> {
+        if cursor.null()? {
+            return Ok(None);
+        }
+        let mut lifecycle = Self::default();
+        cursor.object(|key, value| {
+            match key {
+                "preStop" => lifecycle.pre_stop = Handler::read(value)?,
+                "postStart" => lifecycle.post_start = Handler::read(value)?,
+                _ => value.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(Some(lifecycle))
+    }
+}
+
+/// What a probe or a hook does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Handler<'a> {
+    /// `exec.command`
+    Exec(Vec<Cow<'a, str>>),
+    /// `httpGet`
+    Http(HttpGet<'a>),
+    /// `tcpSocket`
+    Tcp {
+        /// `port`
+        port: PortRef<'a>,
+        /// `host`
+        host: Option<Cow<'a, str>>,
+    },
+    /// `grpc`
+    Grpc {
+        /// `port`
+        port: i64,
+        /// `service`
+        service: Option<Cow<'a, str>>,
+    },
+    /// `sleep.seconds`
+    Sleep(i64),
+    /// None that is known here.
+    Unknown,
+}
+
+/// `httpGet`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpGet<'a> {
+    /// `port`
+    pub port: PortRef<'a>,
+    /// `path`
+    pub path: Option<Cow<'a, str>>,
+    /// `scheme`
+    pub scheme: Option<Cow<'a, str>>,
+    /// `host`
+    pub host: Option<Cow<'a, str>>,
+    /// `httpHeaders`
+    pub headers: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+}
+
+/// A port by number or by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PortRef<'a> {
+    /// A number.
+    Number(i64),
+    /// The name of one of the container's ports.
+    Name(Cow<'a, str>),
+}
+
+impl Default for PortRef<'_> {
+    fn default() -> Self {
+        Self::Number(0)
+    }
+}
+
+impl<'a> PortRef<'a> {
+    fn read(cursor: &mut Cursor<'a>) -> Result<Self, Error> {
+        if cursor.kind()? == crate::json::Kind::String {
+            return cursor.string().map(Self::Name);
+        }
+        Ok(Self::Number(cursor.int_or_null()?.unwrap_or_default()))
+    }
+}
+
+impl<'a> Handler<'a> {
+    fn read(cursor: &mut Cursor<'a>) -> Result<Option<Self>, Error> {
+        if cursor.null()? {
+            return Ok(None);
+        }
+        let mut handler = None;
+        cursor.object(|key, value| {
+            match Self::read_member(key, value)? {
+                Some(read) => handler = Some(read),
+                None => value.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(Some(handler.unwrap_or(Self::Unknown)))
+    }
+
+    /// Reads one of the handlers; `None`, without moving, if `key` names none or it is `null`.
+    fn read_member(key: &str, value: &mut Cursor<'a>) -> Result<Option<Self>, Error> {
+        if !matches!(key, "exec" | "httpGet" | "tcpSocket" | "grpc" | "sleep")
+            || value.kind()? == crate::json::Kind::Null
+        {
+            return Ok(None);
+        }
+        Ok(Some(match key {
+            "exec" => {
+                let mut command = Vec::new();
+                value.object(|key, value| {
+                    match key {
+                        "command" => command = value.strings()?,
+                        _ => value.skip()?,
+                    }
+                    Ok(())
+                })?;
+                Self::Exec(command)
+            }
+            "httpGet" => Self::Http(HttpGet::read(value)?),
+            "tcpSocket" => {
+                let (mut port, mut host) = (PortRef::default(), None);
+                value.object(|key, value| {
+                    match key {
+                        "port" => port = PortRef::read(value)?,
+                        "host" => host = value.string_or_null()?,
+                        _ => value.skip()?,
+                    }
+                    Ok(())
+                })?;
+                Self::Tcp { port, host }
+            }
+            "grpc" => {
+                let (mut port, mut service) = (0, None);
+                value.object(|key, value| {
+                    match key {
+                        "port" => port = value.int_or_null()?.unwrap_or_default(),
+                        "service" => service = value.string_or_null()?,
+                        _ => value.skip()?,
+                    }
+                    Ok(())
+                })?;
+                Self::Grpc { port, service }
+            }
+            _ => {
+                let mut seconds = 0;
+                value.object(|key, value| {
+                    match key {
+                        "seconds" => seconds = value.int_or_null()?.unwrap_or_default(),
+                        _ => value.skip()?,
+                    }
+                    Ok(())
+                })?;
+                Self::Sleep(seconds)
+            }
+        }))
+    }
+}
+
+impl<'a> HttpGet<'a> {
+    fn read(cursor: &mut Cursor<'a>) -> Result<Self, Error> {
+        let mut http = Self::default();
+        cursor.object(|key, value| {
+            match key {
+                "port" => http.port = PortRef::read(value)?,
+                "path" => http.path = value.string_or_null()?,
+                "scheme" => http.scheme = value.string_or_null()?,
+                "host" => http.host = value.string_or_null()?.filter(|host| !host.is_empty()),
+                "httpHeaders" => value.array(|_, header| {
+                    let (mut name, mut text) = (Cow::default(), Cow::default());
+                    header.object(|key, value| {
+                        match key {
+                            "name" => name = value.string_or_null()?.unwrap_or_default(),
+                            "value" => text = value.string_or_null()?.unwrap_or_default(),
+                            _ => value.skip()?,
+                        }
+                        Ok(())
+                    })?;
+                    http.headers.push((name, text));
+                    Ok(())
+                })?,
+                _ => value.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(http)
+    }
+}
+
+/// A probe: what it does, and its numbers where they are given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe<'a> {
+    /// What it does.
+    pub handler: Handler<'a>,
+    /// `initialDelaySeconds`
+    pub initial_delay: Option<i64>,
+    /// `timeoutSeconds`
+    pub timeout: Option<i64>,
+    /// `periodSeconds`
+    pub period: Option<i64>,
+    /// `successThreshold`
+    pub success: Option<i64>,
+    /// `failureThreshold`
+    pub failure: Option<i64>,
+    /// `terminationGracePeriodSeconds`
+    pub grace: Option<i64>,
+}
+
+impl<'a> Probe<'a> {
+    fn read(cursor: &mut Cursor<'a>) -> Result<Option<Self>, Error> {
+        if cursor.null()? {
+            return Ok(None);
+        }
+        let mut probe = Self {
+            handler: Handler::Unknown,
+            initial_delay: None,
+            timeout: None,
+            period: None,
+            success: None,
+            failure: None,
+            grace: None,
+        };
+        cursor.object(|key, value| {
+            match key {
+                "initialDelaySeconds" => probe.initial_delay = value.int_or_null()?,
+                "timeoutSeconds" => probe.timeout = value.int_or_null()?,
+                "periodSeconds" => probe.period = value.int_or_null()?,
+                "successThreshold" => probe.success = value.int_or_null()?,
+                "failureThreshold" => probe.failure = value.int_or_null()?,
+                "terminationGracePeriodSeconds" => probe.grace = value.int_or_null()?,
+                _ => match Handler::read_member(key, value)? {
+                    Some(handler) => probe.handler = handler,
+                    None => value.skip()?,
+                },
+            }
+            Ok(())
+        })?;
+        Ok(Some(probe))
+    }
+}
+
+/// `securityContext`, of a pod or of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SecurityContext<'a> {
+    /// Whether there is such an object.
+    pub present: bool,
+    /// Whether it has a `windowsOptions` object.
+    pub windows_present: bool,
+    /// `windowsOptions.hostProcess`
+    pub host_process: Option<bool>,
+    /// `windowsOptions.runAsUserName`
+    pub run_as: Option<Cow<'a, str>>,
+    /// `runAsNonRoot`
+    pub run_as_non_root: Option<bool>,
+    /// Fields that only Linux has, and that are set.
+    pub linux_only: Vec<&'static str>,
+}
+
+/// What the API server refuses on a Windows pod (`validateWindows` and
+/// `validateWindowsSecurityContext`, pkg/apis/core/validation/validation.go).
+const LINUX_ONLY: [&str; 16] = [
+    "allowPrivilegeEscalation",
+    "appArmorProfile",
+    "capabilities",
+    "fsGroup",
+    "fsGroupChangePolicy",
+    "privileged",
+    "procMount",
+    "readOnlyRootFilesystem",
+    "runAsGroup",
+    "runAsUser",
+    "seLinuxChangePolicy",
+    "seLinuxOptions",
+    "seccompProfile",
+    "supplementalGroups",
+    "supplementalGroupsPolicy",
+    "sysctls",
+];
+
+impl<'a> SecurityContext<'a> {
+    pub(crate) fn read(cursor: &mut Cursor<'a>) -> Result<Self, Error> {
+        let mut this = Self::default();
+        if cursor.null()? {
+            return Ok(this);
+        }
+        this.present = true;
+        cursor.object(|key, value| {
+            match key {
+                "windowsOptions" if value.null()? => {}
+                "windowsOptions" => {
+                    this.windows_present = true;
+                    value.object(|key, value| {
+                        match key {
+                            "hostProcess" => this.host_process = value.bool_or_null()?,
+                            "runAsUserName" => this.run_as = value.string_or_null()?,
+                            _ => value.skip()?,
+                        }
+                        Ok(())
+                    })?;
+                }
+                "runAsNonRoot" => this.run_as_non_root = value.bool_or_null()?,
+                _ => match LINUX_ONLY.iter().find(|name| **name == key) {
+                    Some(name) if !matches!(value.raw()?, b"null" | b"[]") => {
+                        this.linux_only.push(name);
+                    }
+                    Some(_) => {}
+                    None => value.skip()?,
+                },
+            }
+            Ok(())
+        })?;
+        Ok(this)
+    }
+}

@@ -1,0 +1,108 @@
+//! Labels under our prefix, and the marker.
+
+use super::pod::Pod;
+use super::reason::Reason;
+use super::sheet::Sheet;
+use crate::names::{PREFIX, annotation, label};
+
+/// The version of the contract that the marker carries.
+pub const MARKER: &str = "v1";
+
+/// Most characters of a label's value (`LabelValueMaxLength`, k8s.io/apimachinery).
+const LABEL_VALUE_MAX: usize = 63;
+
+/// Whether `value` can be a label's value, and is not empty.
+pub fn is_workload_name(value: &str) -> bool {
+    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    value.len() <= LABEL_VALUE_MAX
+        && edge(value.chars().next())
+        && edge(value.chars().last())
+        && value
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+}
+
+/// Checks the labels under our prefix.
+pub(super) fn labels(pod: &Pod<'_>, sheet: &mut Sheet) {
+    for (key, value) in pod.labels.iter().filter(|(key, _)| key.starts_with(PREFIX)) {
+        let field = sheet.field(format_args!("metadata.labels[{key}]"));
+        let value = value.to_owned();
+        if key == label::WORKLOAD {
+            if !is_workload_name(&value) {
+                sheet.refuse(
+                    Reason::Metadata,
+                    field,
+                    value,
+                    "expected the workload's name: at most 63 letters, digits, `-`, `_` or `.`, a \
+                     letter or digit first and last, e.g. \"albums\"",
+                );
+            }
+        } else if label::RESERVED.contains(&key) {
+            sheet.refuse(
+                Reason::Metadata,
+                field,
+                value,
+                format!(
+                    "only the anchor controller sets this label, on anchors; remove it and name \
+                     the workload by {}",
+                    label::WORKLOAD
+                ),
+            );
+        } else {
+            let known = [label::WORKLOAD];
+            let hint = nearest(key, &known)
+                .map(|near| format!("; did you mean {near}?"))
+                .unwrap_or_default();
+            sheet.refuse(
+                Reason::Metadata,
+                field,
+                value,
+                format!("no such label under {PREFIX}{hint} (policy is set by annotations)"),
+            );
+        }
+    }
+}
+
+/// The one of `known` that is close enough to `key` to be what was meant.
+fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
+    known
+        .iter()
+        .copied()
+        .find(|near| strsim::damerau_levenshtein(key, near) <= 3)
+}
+
+/// Whether the pod says of itself that it was injected. A marker of another version, or an
+/// anchor spec without marker, is refused: both are untrusted on CREATE.
+pub(super) fn marked(pod: &Pod<'_>, sheet: &mut Sheet) -> bool {
+    let marker = pod.annotation(annotation::INJECTED);
+    let way_out = "apply the original manifest, without what native-host wrote into it";
+    match marker {
+        Some(MARKER) => return true,
+        Some(other) => {
+            let field = sheet.field(format_args!(
+                "metadata.annotations[{}]",
+                annotation::INJECTED
+            ));
+            sheet.refuse(
+                Reason::Marker,
+                field,
+                other.to_owned(),
+                format!("this program injects by contract {MARKER}; {way_out}"),
+            );
+        }
+        None if pod.annotation(annotation::ANCHOR_SPEC).is_some() => {
+            let field = sheet.field(format_args!(
+                "metadata.annotations[{}]",
+                annotation::ANCHOR_SPEC
+            ));
+            sheet.refuse(
+                Reason::Marker,
+                field,
+                None,
+                format!("only native-host writes this annotation; {way_out}"),
+            );
+        }
+        None => {}
+    }
+    false
+}

@@ -1,0 +1,266 @@
+//! HostProcess, accounts, what only Linux has, and other injectors' proxies.
+
+use super::container::{Container, SecurityContext};
+use super::pod::{Place, Pod};
+use super::reason::Reason;
+use super::sheet::Sheet;
+use crate::names::{injected, label, policy as key};
+use crate::policy::Policy;
+use crate::windows::account::{Account, AccountKind};
+use serde_json::json;
+
+/// Proxies and their set-up containers that meshes inject, and whose they are.
+const PROXIES: [(&str, &str); 7] = [
+    ("linkerd-proxy", "Linkerd"),
+    ("linkerd-init", "Linkerd"),
+    ("linkerd-network-validator", "Linkerd"),
+    ("istio-proxy", "Istio"),
+    ("istio-init", "Istio"),
+    ("istio-validation", "Istio"),
+    ("kuma-sidecar", "Kuma"),
+];
+
+/// Refuses what only Linux has, on the pod and on each container.
+pub(super) fn linux_only(pod: &Pod<'_>, sheet: &mut Sheet) {
+    let way_out = "a Windows pod cannot have this field (the API server refuses it); remove it";
+    for name in &pod.spec.linux_only {
+        let field = sheet.field(format_args!("spec.{name}"));
+        sheet.refuse(Reason::LinuxOnly, field, None, way_out);
+    }
+    for name in &pod.spec.security.linux_only {
+        let field = sheet.field(format_args!("spec.securityContext.{name}"));
+        sheet.refuse(Reason::LinuxOnly, field, None, way_out);
+    }
+    for (place, container) in pod.spec.all_containers() {
+        for name in &container.security.linux_only {
+            let field = sheet.container_field(place, &format!("securityContext.{name}"));
+            sheet.refuse(Reason::LinuxOnly, field, None, way_out);
+        }
+    }
+    match pod.spec.os.as_deref() {
+        None => {
+            let os = sheet.pointer("/spec/os");
+            sheet.patch.add(os, r#"{"name":"windows"}"#);
+        }
+        Some(label::OS_WINDOWS) => {}
+        Some(other) => {
+            let (field, other) = (sheet.field("spec.os.name"), other.to_owned());
+            sheet.refuse(
+                Reason::LinuxOnly,
+                field,
+                other,
+                "a native-host workload runs on Windows; remove spec.os or say \"windows\"",
+            );
+        }
+    }
+}
+
+/// Refuses a pod that another injector was at before: its proxy belongs into the anchor.
+pub(super) fn foreign_proxies(pod: &Pod<'_>, sheet: &mut Sheet) {
+    for (place, container) in pod.spec.all_containers() {
+        if let Some((name, mesh)) = PROXIES.iter().find(|(name, _)| *name == container.name) {
+            let field = sheet.container_field(place, "name");
+            sheet.refuse(
+                Reason::Mesh,
+                field,
+                (*name).to_owned(),
+                format!(
+                    "{mesh} has put its proxy into the pod before native-host, and a proxy does \
+                     not run in a HostProcess pod; the anchor gets it. Let native-host's mutating \
+                     configuration sort before {mesh}'s, or set the mesh by {} instead",
+                    key::MESH
+                ),
+            );
+        }
+    }
+}
+
+/// `hostProcess` on every container and none on the pod: a container that somebody adds later
+/// without it then makes the API server refuse the pod, instead of running as SYSTEM on the host.
+pub(super) fn host_process(pod: &Pod<'_>, sheet: &mut Sheet) {
+    pod_level(pod, sheet);
+    if !pod.spec.host_network {
+        let pointer = sheet.pointer("/spec/hostNetwork");
+        sheet.patch.add(pointer, "true");
+    }
+    for (place, container) in pod.spec.all_containers() {
+        let security = &container.security;
+        let field = |sheet: &Sheet, name: &str| {
+            sheet.container_field(place, &format!("securityContext.{name}"))
+        };
+        if security.host_process == Some(false) {
+            let field = field(sheet, "windowsOptions.hostProcess");
+            sheet.refuse(
+                Reason::HostProcess,
+                field,
+                "false".to_owned(),
+                NEEDS_HOST_PROCESS,
+            );
+        }
+        if security.run_as_non_root == Some(true) {
+            let field = field(sheet, "runAsNonRoot");
+            sheet.refuse(Reason::HostProcess, field, "true".to_owned(), NO_NON_ROOT);
+        }
+    }
+}
+
+/// The account that may do everything here.
+pub(super) const SYSTEM: &str = r"NT AUTHORITY\SYSTEM";
+
+const NEEDS_HOST_PROCESS: &str = "a native-host workload runs as HostProcess containers; remove \
+    this field, or the label native-host.io/workload to run it as an ordinary container";
+const NO_NON_ROOT: &str = "HostProcess containers run as an account of the host, and the kubelet \
+    refuses them with runAsNonRoot; remove it and choose the account by \
+    securityContext.windowsOptions.runAsUserName";
+
+fn pod_level(pod: &Pod<'_>, sheet: &mut Sheet) {
+    let security = &pod.spec.security;
+    match security.host_process {
+        Some(false) => {
+            let field = sheet.field("spec.securityContext.windowsOptions.hostProcess");
+            sheet.refuse(
+                Reason::HostProcess,
+                field,
+                "false".to_owned(),
+                NEEDS_HOST_PROCESS,
+            );
+        }
+        Some(true) => {
+            let pointer = sheet.pointer("/spec/securityContext/windowsOptions/hostProcess");
+            sheet.patch.remove(pointer);
+        }
+        None => {}
+    }
+    if security.run_as_non_root == Some(true) {
+        let field = sheet.field("spec.securityContext.runAsNonRoot");
+        sheet.refuse(Reason::HostProcess, field, "true".to_owned(), NO_NON_ROOT);
+    }
+}
+
+/// Sets HostProcess and the account on a container, and checks the account.
+pub(super) fn account(
+    pod: &Pod<'_>,
+    place: Place,
+    container: &Container<'_>,
+    wrapped: bool,
+    policy: &Policy,
+    sheet: &mut Sheet,
+) {
+    let given = container
+        .security
+        .run_as
+        .as_deref()
+        .map(|name| (name, true));
+    let given = given.or(pod
+        .spec
+        .security
+        .run_as
+        .as_deref()
+        .map(|name| (name, false)));
+    let field = match given {
+        Some((_, false)) => sheet.field("spec.securityContext.windowsOptions.runAsUserName"),
+        _ => sheet.container_field(place, "securityContext.windowsOptions.runAsUserName"),
+    };
+    let parsed;
+    let account = match given {
+        None => &policy.run_as,
+        Some((name, _)) => match Account::parse(name) {
+            Ok(account) => {
+                parsed = account;
+                &parsed
+            }
+            Err(fault) => {
+                let text = format!("{fault}; expected an account of the node, e.g. {SYSTEM}");
+                sheet.refuse(Reason::User, field, name.to_owned(), text);
+                return;
+            }
+        },
+    };
+    // hcsshim fails on an empty account, so one is always set, and it knows the service accounts
+    // by one spelling only.
+    let canonical = account.canonical();
+    let to_set = given
+        .is_none_or(|(name, _)| name != canonical)
+        .then_some(canonical.as_str());
+    set(place, &container.security, to_set, sheet);
+
+    let ours = container.name == injected::LAUNCHER;
+    if let Some(allowed) = &policy.allowed_users
+        && !ours
+        && !allowed.contains(account)
+    {
+        let list = allowed
+            .iter()
+            .map(|one| format!("{:?}", one.as_str()))
+            .collect::<Vec<_>>();
+        sheet.forbid(
+            Reason::User,
+            field.clone(),
+            account.as_str().to_owned(),
+            format!(
+                "this namespace allows only {} (annotation {}); set one of them as runAsUserName",
+                list.join(", ").replace(r"\\", r"\"),
+                key::ALLOWED_USERS
+            ),
+        );
+    }
+    if wrapped {
+        compartment_account(account, field, sheet);
+    }
+}
+
+/// Only SYSTEM, and with luck the two service accounts, may move a process into a compartment.
+fn compartment_account(account: &Account, field: String, sheet: &mut Sheet) {
+    match account.kind() {
+        AccountKind::System => {}
+        AccountKind::LocalService | AccountKind::NetworkService => sheet.warn(
+            &field,
+            format_args!(
+                "{}: Windows documents SetJobCompartmentId for SYSTEM; if the launcher ends with \
+                 \"access denied\", use NT AUTHORITY\\SYSTEM",
+                account.as_str()
+            ),
+        ),
+        AccountKind::Other => sheet.refuse(
+            Reason::User,
+            field,
+            account.as_str().to_owned(),
+            "only NT AUTHORITY\\SYSTEM (or, with luck, LocalService and NetworkService) may move \
+             a program into its pod's network compartment; use it",
+        ),
+    }
+}
+
+/// Writes `hostProcess: true`, and `run_as` if there is one, with as few operations as the
+/// objects that are there already allow.
+fn set(place: Place, security: &SecurityContext<'_>, run_as: Option<&str>, sheet: &mut Sheet) {
+    let host_process = security.host_process != Some(true);
+    if !host_process && run_as.is_none() {
+        return;
+    }
+    if security.windows_present {
+        let base = sheet.container_pointer(place, "/securityContext/windowsOptions");
+        if host_process {
+            sheet.patch.add(format_args!("{base}/hostProcess"), "true");
+        }
+        if let Some(user) = run_as {
+            sheet
+                .patch
+                .add_string(format_args!("{base}/runAsUserName"), user);
+        }
+        return;
+    }
+    let mut options = json!({ "hostProcess": true });
+    if let Some(user) = run_as {
+        options["runAsUserName"] = user.into();
+    }
+    if security.present {
+        let pointer = sheet.container_pointer(place, "/securityContext/windowsOptions");
+        sheet.patch.add(pointer, &options.to_string());
+    } else {
+        let pointer = sheet.container_pointer(place, "/securityContext");
+        sheet
+            .patch
+            .add(pointer, &json!({ "windowsOptions": options }).to_string());
+    }
+}
