@@ -4,7 +4,9 @@
 //! hand ([`command`], [`policy_args`]), so that none can be forgotten.
 
 pub mod inject;
+pub mod logging;
 pub mod policy_args;
+pub mod serve;
 pub mod version;
 
 use std::process::ExitCode;
@@ -36,13 +38,41 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(Box<Serve>),
     Inject(inject::Args),
     Version(version::Args),
+}
+
+/// Answer admission reviews over HTTPS until told to stop
+///
+/// The webhook. Policy is read from the annotations of Namespaces and pods; the flags below are what
+/// holds where those say nothing.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  # In a cluster, with cert-manager's Secret mounted
+  native-host serve --cert-dir /certs --launcher-image registry.example.com/native-host/launcher:v1
+
+  # To try it out, without a cluster
+  native-host serve --no-cluster --policies namespaces.yaml --self-signed --self-signed-dir /tmp/certs
+
+Exit codes:
+  0  stopped by SIGTERM or SIGINT, and every request was answered
+  1  it could not start, or connections were cut off
+  2  the command line is wrong
+
+Every flag is also an environment variable, shown as [env: ...].")]
+struct Serve {
+    #[command(flatten)]
+    server: serve::ServeArgs,
+    #[command(flatten)]
+    defaults: policy_args::PolicyArgs,
 }
 
 /// Runs what the process's arguments ask for.
 pub fn run() -> ExitCode {
     match parse(std::env::args_os()) {
+        Ok(Command::Serve(args)) => serve::run(args.server, args.defaults.into_policy()),
         Ok(Command::Inject(args)) => inject::run(&args),
         Ok(Command::Version(args)) => version::run(&args),
         Err(error) => {

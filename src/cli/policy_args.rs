@@ -16,6 +16,11 @@ impl PolicyArgs {
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
+
+    /// The same, to keep.
+    pub fn into_policy(self) -> Policy {
+        *self.policy
+    }
 }
 
 impl clap::Args for PolicyArgs {

@@ -121,6 +121,10 @@ fn program(line: &str) -> Option<Fault> {
     if let Some(c) = program.chars().find(|&c| !plain(c)) {
         return Some(Fault::ProgramCharacter(c));
     }
+    // A line that begins with a colon is a label.
+    if program.starts_with(':') {
+        return Some(Fault::ProgramCharacter(':'));
+    }
     let word = program
         .split(|c: char| !c.is_ascii_alphanumeric())
         .next()
