@@ -7,7 +7,7 @@
 //! - [`plan`]: the pure core; pod and policy in, decision out.
 //! - [`anchor`]: the companion pod that owns the network compartment.
 //! - [`admission`]: `AdmissionReview` in, patch out.
-//! - [`cli`]: one file a subcommand.
+//! - [`cli`]: arguments in, one command out; one file a subcommand.
 
 pub mod admission;
 pub mod anchor;

@@ -1,5 +1,7 @@
 //! native-host: arguments in, one command out.
 
-fn main() -> std::process::ExitCode {
-    native_host::cli::main()
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    native_host::cli::run()
 }

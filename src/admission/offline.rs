@@ -4,7 +4,7 @@
 //! template is rewritten in place, since that is what its pods will be.
 
 use super::answer::{Denial, Verdict, bad_namespace};
-use super::{services, templates};
+use super::{namespaces_kind, services, templates};
 use crate::anchor::{self, Owner};
 use crate::json::{Cursor, Patch};
 use crate::names::label;
@@ -180,4 +180,10 @@ fn anchor_of(object: &Value, root: Root, spec: &AnchorSpec) -> Result<Value, ser
         },
         spec,
     ))
+}
+
+/// What `kubectl apply` of the Namespace itself would print as warnings.
+pub fn namespace_warnings(namespace: &Namespace) -> Vec<String> {
+    let errors = namespace.policy.as_ref().err();
+    errors.map(namespaces_kind::warnings).unwrap_or_default()
 }
