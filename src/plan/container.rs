@@ -57,7 +57,7 @@ impl<'a> Container<'a> {
             "ports" => self.ports = list(value, Port::read)?,
             "env" if value.null()? => {}
             "env" => self.env = Some(Env { raw: value.raw()? }),
-            "envFrom" => self.env_from = !matches!(value.raw()?, b"null" | b"[]"),
+            "envFrom" => self.env_from = !matches!(value.raw()?, "null" | "[]"),
             "volumeMounts" => self.mounts = list(value, Mount::read)?,
             "livenessProbe" => self.liveness = Probe::read(value)?,
             "readinessProbe" => self.readiness = Probe::read(value)?,
@@ -133,7 +133,7 @@ impl<'a> Port<'a> {
 /// `env`, not yet read.
 #[derive(Clone, Copy, Debug)]
 pub struct Env<'a> {
-    raw: &'a [u8],
+    raw: &'a str,
 }
 
 /// One of `env`.
@@ -152,20 +152,29 @@ pub struct EnvVar<'a> {
 }
 
 impl<'a> Env<'a> {
-    /// Whether any of `words` can stand in the list. A quick look over the raw text: the API
-    /// server writes plain letters as they are, so a word hides only behind `\u` escapes, and
-    /// where there are any the answer is yes.
-    pub fn may_mention(&self, words: &[&str]) -> bool {
-        words
-            .iter()
-            .map(|word| word.as_bytes())
-            .chain([b"\\u".as_slice()])
-            .any(|word| memchr::memmem::find(self.raw, word).is_some())
+    /// Whether some variable has one of the names (as Windows compares them, without case) or
+    /// is filled from a field of the pod whose path begins with `field`. Quicker than reading all.
+    pub fn mentions(&self, names: &[&str], field: &str) -> Result<bool, Error> {
+        let mut found = false;
+        Cursor::new(self.raw).array(|_, item| {
+            item.object(|key, value| {
+                match key {
+                    "name" => {
+                        let name = value.string_or_null()?.unwrap_or_default();
+                        found |= names.iter().any(|one| name.eq_ignore_ascii_case(one));
+                    }
+                    "valueFrom" => found |= value.raw()?.contains(field),
+                    _ => value.skip()?,
+                }
+                Ok(())
+            })
+        })?;
+        Ok(found)
     }
 
     /// Whether the list has no entries.
     pub fn is_empty(&self) -> bool {
-        !self.raw.contains(&b'{')
+        !self.raw.contains('{')
     }
 
     /// The variables, in their order.
@@ -326,7 +335,7 @@ impl<'a> SecurityContext<'a> {
                 }
                 "runAsNonRoot" => this.run_as_non_root = value.bool_or_null()?,
                 _ => match LINUX_ONLY.iter().find(|name| **name == key) {
-                    Some(name) if !matches!(value.raw()?, b"null" | b"[]") => {
+                    Some(name) if !matches!(value.raw()?, "null" | "[]") => {
                         this.linux_only.push(name);
                     }
                     Some(_) => {}

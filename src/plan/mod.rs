@@ -180,7 +180,8 @@ fn rules(
         match wrapped {
             None => guard::warn_of_unwrapped(place, container, sheet),
             Some(asked) => {
-                let vars = plumbing::variables(place, container, sheet);
+                let refers = asked.argv.iter().any(|arg| arg.contains("$("));
+                let vars = plumbing::variables(place, container, marked || refers, sheet);
                 wrap::write(container, asked, &vars, stop.grace(), &wrapping, sheet);
                 plumbing::write_env(place, container, &vars, marked, sheet);
                 plumbing::warn_of_pod_ip(place, &vars, wrapping.probes_itself(), sheet);

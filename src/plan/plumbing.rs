@@ -1,11 +1,11 @@
 //! What injection adds beside the command: variables, volumes, mounts, the launcher's init
 //! container, the readiness gate.
 
-use super::container::{Container, Env, EnvVar, Mount};
+use super::container::{Container, EnvVar, Mount};
 use super::pod::{Place, Pod};
 use super::reason::Reason;
 use super::sheet::Sheet;
-use super::wrap::is_pod_ip;
+use super::wrap::{POD_IP, is_pod_ip};
 use crate::json::{Cursor, quote};
 use crate::names::{annotation, env, gate, injected};
 use serde_json::{Value, json};
@@ -38,21 +38,28 @@ const VARIABLES: [(&str, &str); 2] = [
     (env::POD_NAMESPACE, "metadata.namespace"),
 ];
 
-/// Reads a wrapped container's variables, as far as some rule needs them.
+/// Reads a wrapped container's variables; none, if no rule needs any: pods can have hundreds.
+/// `all` says that rules need them whatever they are.
 pub(super) fn variables<'a>(
     place: Place,
     container: &Container<'a>,
+    all: bool,
     sheet: &mut Sheet,
 ) -> Vec<EnvVar<'a>> {
-    match container.env.as_ref().map(Env::read) {
-        None => Vec::new(),
-        Some(Ok(vars)) => vars,
-        Some(Err(error)) => {
-            let field = sheet.container_field(place, "env");
-            sheet.refuse(Reason::Malformed, field, None, error.to_string());
-            Vec::new()
+    let Some(env) = &container.env else {
+        return Vec::new();
+    };
+    let read = || {
+        if all || env.mentions(&env::RESERVED, POD_IP)? {
+            return env.read();
         }
-    }
+        Ok(Vec::new())
+    };
+    read().unwrap_or_else(|error| {
+        let field = sheet.container_field(place, "env");
+        sheet.refuse(Reason::Malformed, field, None, error.to_string());
+        Vec::new()
+    })
 }
 
 /// Puts our variables before all others, so that those can refer to them; refuses a workload
@@ -94,7 +101,7 @@ pub(super) fn write_env(
     let entries: Vec<_> = missing.iter().map(variable).collect();
     if container.env.as_ref().is_some_and(|env| !env.is_empty()) {
         for (i, entry) in entries.iter().enumerate() {
-            sheet.add_in(place, format_args!("/env/{i}"), entry);
+            sheet.add_in(place, &format!("/env/{i}"), entry);
         }
     } else {
         sheet.add_in(place, "/env", &array(&entries));
@@ -301,7 +308,7 @@ fn is_volume(present: &Cursor<'_>, wanted: &str) -> bool {
     let Ok(raw) = present.clone().raw() else {
         return false;
     };
-    let Ok(Value::Object(mut volume)) = serde_json::from_slice(raw) else {
+    let Ok(Value::Object(mut volume)) = serde_json::from_str(raw) else {
         return false;
     };
     if let Some(Value::Object(source)) = volume.get_mut("downwardAPI") {

@@ -363,10 +363,10 @@ pub(super) fn write(
             Some(probe) => {
                 if present.is_none_or(|present| !is_exec_of(present, probe, wrapping)) {
                     let value = exec_probe(probe, wrapping).to_string();
-                    sheet.add_in(place, format_args!("/{field}"), &value);
+                    sheet.add_in(place, &format!("/{field}"), &value);
                 }
             }
-            None if !stays(present) => sheet.remove_in(place, format_args!("/{field}")),
+            None if !stays(present) => sheet.remove_in(place, &format!("/{field}")),
             None => {}
         }
     }

@@ -242,10 +242,10 @@ fn set(place: Place, security: &SecurityContext<'_>, run_as: Option<&str>, sheet
     let options = "/securityContext/windowsOptions";
     if security.windows_present {
         if host_process {
-            sheet.add_in(place, format_args!("{options}/hostProcess"), "true");
+            sheet.add_in(place, &format!("{options}/hostProcess"), "true");
         }
         if let Some(user) = run_as {
-            sheet.add_string_in(place, format_args!("{options}/runAsUserName"), user);
+            sheet.add_string_in(place, &format!("{options}/runAsUserName"), user);
         }
         return;
     }

@@ -213,39 +213,50 @@ impl Sheet {
     }
 
     /// `add` of a member of the pod. `value` is JSON text.
-    pub fn add(&mut self, member: impl Display, value: &str) {
-        let root = self.root.pointer;
-        self.patch.add(format_args!("{root}{member}"), value);
+    pub fn add(&mut self, member: &str, value: &str) {
+        self.patch.add(&[self.root.pointer, member], value);
     }
 
     /// `add` of a string.
-    pub fn add_string(&mut self, member: impl Display, value: &str) {
-        let root = self.root.pointer;
-        self.patch.add_string(format_args!("{root}{member}"), value);
+    pub fn add_string(&mut self, member: &str, value: &str) {
+        self.patch.add_string(&[self.root.pointer, member], value);
     }
 
     /// `remove` of a member of the pod.
-    pub fn remove(&mut self, member: impl Display) {
-        let root = self.root.pointer;
-        self.patch.remove(format_args!("{root}{member}"));
+    pub fn remove(&mut self, member: &str) {
+        self.patch.remove(&[self.root.pointer, member]);
     }
 
     /// `add` of a member of a container. `value` is JSON text.
-    pub fn add_in(&mut self, place: Place, member: impl Display, value: &str) {
-        let (array, index) = place.array();
-        self.add(format_args!("/spec/{array}/{index}{member}"), value);
+    pub fn add_in(&mut self, place: Place, member: &str, value: &str) {
+        let mut buffer = itoa::Buffer::new();
+        let path = place.path(self.root, &mut buffer, member);
+        self.patch.add(&path, value);
     }
 
     /// `add` of a string.
-    pub fn add_string_in(&mut self, place: Place, member: impl Display, value: &str) {
-        let (array, index) = place.array();
-        self.add_string(format_args!("/spec/{array}/{index}{member}"), value);
+    pub fn add_string_in(&mut self, place: Place, member: &str, value: &str) {
+        let mut buffer = itoa::Buffer::new();
+        let path = place.path(self.root, &mut buffer, member);
+        self.patch.add_string(&path, value);
     }
 
     /// `remove` of a member of a container.
-    pub fn remove_in(&mut self, place: Place, member: impl Display) {
-        let (array, index) = place.array();
-        self.remove(format_args!("/spec/{array}/{index}{member}"));
+    pub fn remove_in(&mut self, place: Place, member: &str) {
+        let mut buffer = itoa::Buffer::new();
+        let path = place.path(self.root, &mut buffer, member);
+        self.patch.remove(&path);
+    }
+}
+
+impl Place {
+    /// The pointer to a member of the container, in pieces.
+    fn path<'p>(self, root: Root, buffer: &'p mut itoa::Buffer, member: &'p str) -> [&'p str; 4] {
+        let (array, index) = match self {
+            Self::Init(index) => ("/spec/initContainers/", index),
+            Self::Regular(index) => ("/spec/containers/", index),
+        };
+        [root.pointer, array, buffer.format(index), member]
     }
 }
 

@@ -103,44 +103,38 @@ impl<'p> Wrapping<'p> {
         let probed = asked
             .iter()
             .find(|asked| asked.liveness.is_some() || asked.startup.is_some());
-        let (needed, field, why) = match (self.probes_itself(), probed) {
-            (true, _) => {
+        let needed = self.probes_itself() || probed.is_some();
+        if !needed || self.exe.is_some() {
+            return needed;
+        }
+        let launcher = self.policy.launcher;
+        let (field, why) = match probed.filter(|_| !self.probes_itself()) {
+            None => {
                 let field = sheet.field(format_args!("metadata.annotations[{}]", key::LAUNCHER));
-                (
-                    true,
-                    field,
-                    format!("the launcher {}", self.policy.launcher),
-                )
+                (field, format!("the launcher {launcher}"))
             }
-            (false, Some(probed)) => {
+            Some(probed) => {
                 let name = if probed.liveness.is_some() {
                     "livenessProbe"
                 } else {
                     "startupProbe"
                 };
-                let field = sheet.container_field(probed.place, name);
-                (
-                    true,
-                    field,
-                    format!("a {name} under the launcher {}", self.policy.launcher),
-                )
+                let why = format!("a {name} under the launcher {launcher}");
+                (sheet.container_field(probed.place, name), why)
             }
-            (false, None) => return false,
         };
-        if self.exe.is_none() {
-            sheet.refuse(
-                Reason::Launcher,
-                field,
-                None,
-                format!(
-                    "{why} needs native-host-launcher.exe on the node, and the policy says from \
-                     nowhere; set {} or {} on the Namespace",
-                    key::LAUNCHER_IMAGE,
-                    key::LAUNCHER_PATH
-                ),
-            );
-        }
-        needed
+        sheet.refuse(
+            Reason::Launcher,
+            field,
+            None,
+            format!(
+                "{why} needs native-host-launcher.exe on the node, and the policy says from \
+                 nowhere; set {} or {} on the Namespace",
+                key::LAUNCHER_IMAGE,
+                key::LAUNCHER_PATH
+            ),
+        );
+        true
     }
 
     /// Whether a hook is the one that native-host writes.
@@ -251,12 +245,14 @@ fn cplauncher_head(policy: &Policy) -> Vec<String> {
     line
 }
 
+/// What paths of fields that hold the pod's IP, or its IPs, begin with.
+pub(super) const POD_IP: &str = "status.podIP";
+
 /// Whether a variable is to hold the pod's IP, which in a HostProcess pod is the node's.
 pub(super) fn is_pod_ip(var: &EnvVar<'_>) -> bool {
-    matches!(
-        var.field_path.as_deref(),
-        Some("status.podIP" | "status.podIPs")
-    )
+    var.field_path
+        .as_deref()
+        .is_some_and(|path| path.starts_with(POD_IP))
 }
 
 /// What a wrapped command line wraps; else what was expected.
@@ -364,8 +360,13 @@ fn set_strings(
 type Misfit = (Option<usize>, String);
 
 fn length(line: &[String]) -> Result<(), Misfit> {
-    let length = pipeline::line_length(line);
     let most = cmd::LINE_LIMIT - HEADROOM;
+    // Escaping at most doubles an argument and puts quotes and a space around it.
+    let bound: usize = line.iter().map(|arg| 2 * arg.len() + 3).sum();
+    if bound < most / 2 {
+        return Ok(());
+    }
+    let length = pipeline::line_length(line);
     if length > most {
         return Err((
             None,
