@@ -140,6 +140,33 @@ fn only_names_that_encoded_arguments_refer_to_travel() {
 }
 
 #[test]
+fn resolves_what_the_kubelet_and_hcsshim_would_have() {
+    let mut run = albums(&[
+        r"%CONTAINER_SANDBOX_MOUNT_POINT%\a.exe",
+        "--port=$(PORT)",
+        "$(EMPTY)",
+        "$(UNKNOWN)",
+        "$$(PORT)",
+        "%PATH%",
+    ]);
+    run.declare(["PORT", "EMPTY"]);
+    let arrived = Run::parse(&run.to_args().unwrap()).unwrap();
+    let environment = |name: &str| (name == "PORT").then(|| "8080".to_owned());
+    assert_eq!(
+        arrived.resolve(environment, Some(r"C:\hpc\")),
+        [
+            r"C:\hpc\a.exe",
+            "--port=8080",
+            "",
+            "$(UNKNOWN)",
+            "$(PORT)",
+            "%PATH%"
+        ]
+    );
+    assert_eq!(arrived.resolve(environment, None)[0], run.argv[0]);
+}
+
+#[test]
 fn refuses_to_write_what_windows_cannot_carry() {
     assert_eq!(albums(&[]).to_args(), Err(Unwritable::NoTarget));
     assert_eq!(albums(&["", "a"]).to_args(), Err(Unwritable::EmptyTarget));
