@@ -98,6 +98,19 @@ fn one_argument_that_is_not_plain_encodes_all() {
     );
 }
 
+/// The line that docs/windows-command-line.md shows.
+#[test]
+fn the_documented_line_is_what_is_written() {
+    let mut run = albums(&[r"C:\apps\a.exe", "--port=$(PORT)", "two words"]);
+    run.declare(["PORT"]);
+    let line = format!(
+        "native-host-launcher.exe {}",
+        run.to_args().unwrap().join(" ")
+    );
+    let page = include_str!("../../docs/windows-command-line.md");
+    assert!(page.lines().any(|shown| shown == line), "{line}");
+}
+
 #[test]
 fn cplauncher_is_written_with_its_hook() {
     let mut run = albums(&["a.exe"]);
