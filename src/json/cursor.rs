@@ -240,6 +240,14 @@ impl<'a> Cursor<'a> {
         Ok(&self.text[start..self.at])
     }
 
+    /// The text of a value that `read` moves past.
+    pub fn raw_by(&mut self, read: impl FnOnce(&mut Self) -> Result<()>) -> Result<&'a str> {
+        self.kind()?;
+        let start = self.at;
+        read(self)?;
+        Ok(&self.text[start..self.at])
+    }
+
     /// A cursor at the value that comes next; this one moves past it.
     pub fn fork(&mut self) -> Result<Self> {
         self.kind()?;

@@ -2,6 +2,7 @@
 
 use super::handler::{Handler, Probe};
 use crate::json::{Cursor, Error};
+use crate::names::env;
 use std::borrow::Cow;
 
 /// One container of a pod's spec.
@@ -56,7 +57,7 @@ impl<'a> Container<'a> {
             "args" => self.args = value.strings()?,
             "ports" => self.ports = list(value, Port::read)?,
             "env" if value.null()? => {}
-            "env" => self.env = Some(Env { raw: value.raw()? }),
+            "env" => self.env = Some(Env::scan(value)?),
             "envFrom" => self.env_from = !matches!(value.raw()?, "null" | "[]"),
             "volumeMounts" => self.mounts = list(value, Mount::read)?,
             "livenessProbe" => self.liveness = Probe::read(value)?,
@@ -134,6 +135,17 @@ impl<'a> Port<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Env<'a> {
     raw: &'a str,
+    matters: bool,
+}
+
+/// What paths of fields that hold the pod's IP, or its IPs, begin with.
+const POD_IP: &str = "status.podIP";
+
+/// Whether native-host sets the variable itself. Windows compares their names without case.
+pub(super) fn is_reserved(name: &str) -> bool {
+    env::RESERVED
+        .iter()
+        .any(|reserved| name.eq_ignore_ascii_case(reserved))
 }
 
 /// One of `env`.
@@ -152,24 +164,29 @@ pub struct EnvVar<'a> {
 }
 
 impl<'a> Env<'a> {
-    /// Whether some variable has one of the names (as Windows compares them, without case) or
-    /// is filled from a field of the pod whose path begins with `field`. Quicker than reading all.
-    pub fn mentions(&self, names: &[&str], field: &str) -> Result<bool, Error> {
-        let mut found = false;
-        Cursor::new(self.raw).array(|_, item| {
-            item.object(|key, value| {
-                match key {
-                    "name" => {
-                        let name = value.string_or_null()?.unwrap_or_default();
-                        found |= names.iter().any(|one| name.eq_ignore_ascii_case(one));
+    /// Moves past the list, and notes on the way whether any rule cares for what is in it.
+    fn scan(cursor: &mut Cursor<'a>) -> Result<Self, Error> {
+        let mut matters = false;
+        let raw = cursor.raw_by(|cursor| {
+            cursor.array(|_, item| {
+                item.object(|key, value| {
+                    match key {
+                        "name" => {
+                            matters |= is_reserved(&value.string_or_null()?.unwrap_or_default())
+                        }
+                        "valueFrom" => matters |= value.raw()?.contains(POD_IP),
+                        _ => value.skip()?,
                     }
-                    "valueFrom" => found |= value.raw()?.contains(field),
-                    _ => value.skip()?,
-                }
-                Ok(())
+                    Ok(())
+                })
             })
         })?;
-        Ok(found)
+        Ok(Self { raw, matters })
+    }
+
+    /// Whether some variable has a reserved name or is filled with the pod's IP.
+    pub const fn matters(&self) -> bool {
+        self.matters
     }
 
     /// Whether the list has no entries.
@@ -184,6 +201,13 @@ impl<'a> Env<'a> {
 }
 
 impl<'a> EnvVar<'a> {
+    /// Whether it is to hold the pod's IP, which in a HostProcess pod is the node's.
+    pub fn is_pod_ip(&self) -> bool {
+        self.field_path
+            .as_deref()
+            .is_some_and(|path| path.starts_with(POD_IP))
+    }
+
     fn read(cursor: &mut Cursor<'a>) -> Result<Self, Error> {
         let mut var = Self::default();
         cursor.object(|key, value| {

@@ -1,11 +1,10 @@
 //! What injection adds beside the command: variables, volumes, mounts, the launcher's init
 //! container, the readiness gate.
 
-use super::container::{Container, EnvVar, Mount};
+use super::container::{Container, EnvVar, Mount, is_reserved};
 use super::pod::{Place, Pod};
 use super::reason::Reason;
 use super::sheet::Sheet;
-use super::wrap::{POD_IP, is_pod_ip};
 use crate::json::{Cursor, quote};
 use crate::names::{annotation, env, gate, injected};
 use serde_json::{Value, json};
@@ -50,7 +49,7 @@ pub(super) fn variables<'a>(
         return Vec::new();
     };
     let read = || {
-        if all || env.mentions(&env::RESERVED, POD_IP)? {
+        if all || env.matters() {
             return env.read();
         }
         Ok(Vec::new())
@@ -73,10 +72,7 @@ pub(super) fn write_env(
 ) {
     let mut missing: Vec<_> = VARIABLES.to_vec();
     for (i, var) in vars.iter().enumerate() {
-        if !env::RESERVED
-            .iter()
-            .any(|name| var.name.eq_ignore_ascii_case(name))
-        {
+        if !is_reserved(&var.name) {
             continue;
         }
         let ours = VARIABLES.iter().find(|(name, path)| {
@@ -115,7 +111,7 @@ pub(super) fn warn_of_pod_ip(
     launcher_overrides: bool,
     sheet: &mut Sheet,
 ) {
-    for (i, ip) in vars.iter().enumerate().filter(|(_, var)| is_pod_ip(var)) {
+    for (i, ip) in vars.iter().enumerate().filter(|(_, var)| var.is_pod_ip()) {
         if !launcher_overrides {
             let field = sheet.container_field(place, &format!("env[{i}]"));
             sheet.warn(

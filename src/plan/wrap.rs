@@ -196,7 +196,7 @@ impl<'p> Wrapping<'p> {
         let mut run = Run::new(name, argv());
         run.timeout_seconds = policy.launcher_timeout_seconds;
         run.ip_env.clone_from(&policy.ip_env);
-        for var in env.iter().filter(|var| is_pod_ip(var)) {
+        for var in env.iter().filter(|var| var.is_pod_ip()) {
             if !run.ip_env.iter().any(|known| *known == var.name) {
                 run.ip_env.push(var.name.clone().into_owned());
             }
@@ -243,16 +243,6 @@ fn cplauncher_head(policy: &Policy) -> Vec<String> {
     }
     line.push("--".to_owned());
     line
-}
-
-/// What paths of fields that hold the pod's IP, or its IPs, begin with.
-pub(super) const POD_IP: &str = "status.podIP";
-
-/// Whether a variable is to hold the pod's IP, which in a HostProcess pod is the node's.
-pub(super) fn is_pod_ip(var: &EnvVar<'_>) -> bool {
-    var.field_path
-        .as_deref()
-        .is_some_and(|path| path.starts_with(POD_IP))
 }
 
 /// What a wrapped command line wraps; else what was expected.
