@@ -79,6 +79,11 @@ impl<'a> Container<'a> {
         self.command.iter().chain(&self.args)
     }
 
+    /// `lifecycle.preStop`
+    pub fn pre_stop(&self) -> Option<&Handler<'a>> {
+        self.lifecycle.as_ref()?.pre_stop.as_ref()
+    }
+
     /// Whether this is a native sidecar (KEP-753), given that it is an init container.
     pub fn is_sidecar(&self) -> bool {
         self.restart_policy.as_deref() == Some("Always")
@@ -273,8 +278,8 @@ pub struct SecurityContext<'a> {
     pub run_as: Option<Cow<'a, str>>,
     /// `runAsNonRoot`
     pub run_as_non_root: Option<bool>,
-    /// Fields that only Linux has, and that are set.
-    pub linux_only: Vec<&'static str>,
+    /// Fields that only Linux has, and that are set, with their values.
+    pub linux_only: Vec<(&'static str, &'a [u8])>,
 }
 
 /// What the API server refuses on a Windows pod (`validateWindows` and
@@ -321,10 +326,12 @@ impl<'a> SecurityContext<'a> {
                 }
                 "runAsNonRoot" => this.run_as_non_root = value.bool_or_null()?,
                 _ => match LINUX_ONLY.iter().find(|name| **name == key) {
-                    Some(name) if !matches!(value.raw()?, b"null" | b"[]") => {
-                        this.linux_only.push(name);
+                    Some(name) => {
+                        let raw = value.raw()?;
+                        if !matches!(raw, b"null" | b"[]") {
+                            this.linux_only.push((name, raw));
+                        }
                     }
-                    Some(_) => {}
                     None => value.skip()?,
                 },
             }

@@ -10,9 +10,15 @@ use k8s_openapi::api::core::v1::Toleration;
 use serde_json::{Value, json};
 
 /// nodeSelector, tolerations, affinity.
-pub(super) fn place(pod: &Pod<'_>, policy: &Policy, launcher_image: bool, sheet: &mut Sheet) {
+pub(super) fn place(
+    pod: &Pod<'_>,
+    policy: &Policy,
+    launcher_image: bool,
+    marked: bool,
+    sheet: &mut Sheet,
+) {
     node_selector(pod, policy, sheet);
-    tolerations(pod, policy, sheet);
+    tolerations(pod, policy, marked, sheet);
     if launcher_image {
         affinity(pod, sheet);
     }
@@ -116,7 +122,7 @@ fn requires(term: &Value, name: &str, value: &str) -> bool {
         })
 }
 
-fn tolerations(pod: &Pod<'_>, policy: &Policy, sheet: &mut Sheet) {
+fn tolerations(pod: &Pod<'_>, policy: &Policy, marked: bool, sheet: &mut Sheet) {
     if policy.tolerations.is_empty() {
         return;
     }
@@ -134,6 +140,24 @@ fn tolerations(pod: &Pod<'_>, policy: &Policy, sheet: &mut Sheet) {
         .iter()
         .filter(|one| !present.contains(one))
         .collect();
+    if pod.of_daemonset && !missing.is_empty() {
+        let field = sheet.field("spec.tolerations");
+        sheet.refuse(
+            Reason::Placement,
+            field,
+            None,
+            format!(
+                "a DaemonSet reads its template to choose nodes, so the template itself must have \
+                 the tolerations {} (the namespace's policy says so, annotation {}); otherwise it \
+                 passes over the nodes of that taint",
+                json!(missing),
+                key::TOLERATIONS
+            ),
+        );
+    }
+    if marked {
+        return; // they were there; what became of them since is the scheduler's business
+    }
     if pod.spec.tolerations.is_some() {
         for toleration in missing {
             let pointer = sheet.pointer("/spec/tolerations/-");

@@ -1,7 +1,6 @@
-//! What injection adds beside the command: variables, volumes, mounts, the launcher's init
-//! container, the readiness gate.
+//! What injection adds beside the command: variables, volumes, the readiness gate.
 
-use super::container::{Container, Env, EnvVar, Mount};
+use super::container::{Container, Env, EnvVar};
 use super::pod::{Place, Pod};
 use super::reason::Reason;
 use super::sheet::Sheet;
@@ -20,7 +19,8 @@ pub(super) struct Volumes<'p> {
 }
 
 impl Volumes<'_> {
-    fn wanted(self) -> impl Iterator<Item = (&'static str, &'static str)> {
+    /// The volumes, and where each is mounted.
+    pub(super) fn wanted(self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let launcher = self
             .launcher_image
             .map(|_| (injected::LAUNCHER, injected::LAUNCHER_DIR));
@@ -74,17 +74,16 @@ pub(super) fn write_env(
         let ours = VARIABLES.iter().find(|(name, path)| {
             var.name == *name && var.field_path.as_deref() == Some(*path) && !var.unknown
         });
-        match ours.filter(|_| marked) {
-            Some(ours) => missing.retain(|wanted| wanted != ours),
-            None => {
-                let field = sheet.container_field(place, &format!("env[{i}].name"));
-                sheet.refuse(
-                    Reason::Plumbing,
-                    field,
-                    var.name.clone().into_owned(),
-                    "native-host sets this variable itself; remove it",
-                );
-            }
+        if let Some(ours) = ours.filter(|_| marked) {
+            missing.retain(|wanted| wanted != ours);
+        } else {
+            let field = sheet.container_field(place, &format!("env[{i}].name"));
+            sheet.refuse(
+                Reason::Plumbing,
+                field,
+                var.name.clone().into_owned(),
+                "native-host sets this variable itself; remove it",
+            );
         }
     }
     if missing.is_empty() {
@@ -141,89 +140,6 @@ pub(super) fn warn_of_pod_ip(
             }
         }
     }
-}
-
-/// Refuses mounts that collide with ours, and adds ours to a wrapped container.
-pub(super) fn write_mounts(
-    place: Place,
-    container: &Container<'_>,
-    wrapped: bool,
-    volumes: Volumes<'_>,
-    marked: bool,
-    sheet: &mut Sheet,
-) {
-    let mounts = container.mounts.as_deref().unwrap_or_default();
-    let mut missing: Vec<_> = volumes.wanted().filter(|_| wrapped).collect();
-    for (i, mount) in mounts.iter().enumerate() {
-        if !is_ours_by_name(mount) && !is_in_our_dir(&mount.path) {
-            continue;
-        }
-        let allowed = wrapped || container.name == injected::LAUNCHER;
-        let ours = volumes.wanted().find(|(name, path)| {
-            allowed && mount.name == *name && mount.path == *path && !mount.sub_path
-        });
-        match ours.filter(|_| marked) {
-            Some(ours) => missing.retain(|wanted| *wanted != ours),
-            None => {
-                let field = sheet.container_field(place, &format!("volumeMounts[{i}]"));
-                sheet.refuse(
-                    Reason::Plumbing,
-                    field,
-                    format!("{} at {}", mount.name, mount.path),
-                    format!(
-                        "native-host keeps its own files in {} and the volumes {} and {}; choose \
-                         another place or name",
-                        our_dir(),
-                        injected::LAUNCHER,
-                        injected::ANCHOR_VOLUME
-                    ),
-                );
-            }
-        }
-    }
-    let entry =
-        |(name, path): &(&str, &str)| json!({ "name": name, "mountPath": path, "readOnly": true });
-    if container.mounts.is_some() {
-        for wanted in &missing {
-            let pointer = sheet.container_pointer(place, "/volumeMounts/-");
-            sheet.patch.add(pointer, &entry(wanted).to_string());
-        }
-    } else if !missing.is_empty() {
-        let all: Vec<_> = missing.iter().map(entry).collect();
-        let pointer = sheet.container_pointer(place, "/volumeMounts");
-        sheet.patch.add(pointer, &Value::Array(all).to_string());
-    }
-}
-
-fn is_ours_by_name(mount: &Mount<'_>) -> bool {
-    mount.name == injected::LAUNCHER || mount.name == injected::ANCHOR_VOLUME
-}
-
-/// `C:\native-host`, the folder that both of our mounts lie in.
-fn our_dir() -> &'static str {
-    injected::LAUNCHER_DIR
-        .rsplit_once('\\')
-        .map_or(injected::LAUNCHER_DIR, |(dir, _)| dir)
-}
-
-/// Whether a mount path lies in our folder, or is it, or holds it, as Windows compares. The
-/// kubelet puts `c:` before a path without a drive (`MakeAbsolutePath`, pkg/volume/util).
-fn is_in_our_dir(path: &str) -> bool {
-    let path = path.replace('/', r"\").to_ascii_lowercase();
-    let mut absolute = match path.as_bytes() {
-        [b'\\', ..] => format!("c:{path}"),
-        [_, b':', ..] => path,
-        _ => format!(r"c:\{path}"),
-    };
-    while absolute.contains(r"\\") {
-        absolute = absolute.replace(r"\\", r"\");
-    }
-    let absolute = absolute.trim_end_matches(['\\', '.', ' ']);
-    let ours = our_dir().to_ascii_lowercase();
-    absolute == "c:"
-        || absolute
-            .strip_prefix(&ours)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('\\'))
 }
 
 /// Adds our volumes; refuses the pod's own of the same names.

@@ -68,9 +68,9 @@ impl fmt::Debug for Shortened<'_> {
         for c in chars.by_ref().take(MOST) {
             // A backslash is a path's, and stays one; line ends would break the message.
             if c.is_control() {
-                write!(f, "{}", c.escape_default())?
+                write!(f, "{}", c.escape_default())?;
             } else {
-                write!(f, "{c}")?
+                write!(f, "{c}")?;
             }
         }
         f.write_str(if chars.next().is_some() {
@@ -222,6 +222,25 @@ impl Sheet {
         let (array, index) = place.array();
         format!("{}/spec/{array}/{index}{member}", self.root.pointer)
     }
+}
+
+/// The field that a JSON pointer points at, as messages spell it.
+pub(super) fn field_of_pointer(pointer: &str) -> String {
+    let mut field = String::new();
+    for segment in pointer.split('/').skip(1) {
+        let segment = segment.replace("~1", "/").replace("~0", "~");
+        if segment == "-" {
+            continue; // the end of an array
+        }
+        if !segment.chars().all(|c| c.is_ascii_alphabetic()) {
+            field.extend(["[", &segment, "]"]);
+        } else if field.is_empty() {
+            field = segment;
+        } else {
+            field.extend([".", &segment]);
+        }
+    }
+    field
 }
 
 impl Place {
