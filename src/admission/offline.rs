@@ -108,7 +108,7 @@ fn pod(object: &Value, root: Root, namespace: &Namespace) -> Result<Offline, Off
     };
     let text = serde_json::to_string(template)?;
     let mut view = Pod::read(&mut Cursor::new(&text))?;
-    view.of_daemonset = object["kind"] == "DaemonSet";
+    view.of_daemonset |= object["kind"] == "DaemonSet";
     if view.labels.get(label::WORKLOAD).is_none() {
         return Ok(result);
     }

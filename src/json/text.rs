@@ -85,6 +85,11 @@ pub(super) fn escape(text: &str, out: &mut String) {
     out.push_str(&text[from..]);
 }
 
+/// An array of JSON texts.
+pub fn array(texts: &[impl std::borrow::Borrow<str>]) -> String {
+    format!("[{}]", texts.join(","))
+}
+
 /// An object of strings as JSON text.
 pub fn quote_map<'s>(entries: impl IntoIterator<Item = (&'s str, &'s str)>) -> String {
     let mut out = String::with_capacity(1024);

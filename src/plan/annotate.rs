@@ -23,7 +23,8 @@ pub(super) fn write(
     }
     // A proxy in this pod would sit on the host's network; the anchor gets it.
     wanted.push((annotation::LINKERD_INJECT, Cow::Borrowed("disabled")));
-    if launcher_volume {
+    // Once injected it is anybody's: nothing but scaling down depends on it.
+    if launcher_volume && !marked {
         wanted.push((annotation::SAFE_TO_EVICT_LOCAL_VOLUMES, evictable(pod)));
     }
     wanted.retain(|(key, value)| pod.annotation(key) != Some(value));

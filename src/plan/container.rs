@@ -22,6 +22,10 @@ pub struct Container<'a> {
     pub env: Option<Env<'a>>,
     /// Whether `envFrom` has entries: variables of names that are not known here.
     pub env_from: bool,
+    /// Whether a source of `envFrom` can set `PATH`: one without a prefix of other letters.
+    pub env_from_path: bool,
+    /// `workingDir`
+    pub working_dir: Option<Cow<'a, str>>,
     /// `volumeMounts`; `None` if there is no such array.
     pub mounts: Option<Vec<Mount<'a>>>,
     /// `livenessProbe`
@@ -58,7 +62,22 @@ impl<'a> Container<'a> {
             "ports" => self.ports = list(value, Port::read)?,
             "env" if value.null()? => {}
             "env" => self.env = Some(Env::scan(value)?),
-            "envFrom" => self.env_from = !matches!(value.raw()?, "null" | "[]"),
+            "envFrom" => value.array(|_, source| {
+                self.env_from = true;
+                let mut prefix = Cow::Borrowed("");
+                source.object(|key, value| {
+                    match key {
+                        "prefix" => prefix = value.string_or_null()?.unwrap_or_default(),
+                        _ => value.skip()?,
+                    }
+                    Ok(())
+                })?;
+                self.env_from_path |= can_become_path(&prefix);
+                Ok(())
+            })?,
+            "workingDir" => {
+                self.working_dir = value.string_or_null()?.filter(|dir| !dir.is_empty())
+            }
             "volumeMounts" => self.mounts = list(value, Mount::read)?,
             "livenessProbe" => self.liveness = Probe::read(value)?,
             "readinessProbe" => self.readiness = Probe::read(value)?,
@@ -78,6 +97,11 @@ impl<'a> Container<'a> {
     /// `command` and `args` as one.
     pub fn argv(&self) -> impl Iterator<Item = &Cow<'a, str>> {
         self.command.iter().chain(&self.args)
+    }
+
+    /// `lifecycle.preStop`
+    pub fn pre_stop(&self) -> Option<&Handler<'a>> {
+        self.lifecycle.as_ref()?.pre_stop.as_ref()
     }
 
     /// Whether this is a native sidecar (KEP-753), given that it is an init container.
@@ -140,6 +164,16 @@ pub struct Env<'a> {
 
 /// What paths of fields that hold the pod's IP, or its IPs, begin with.
 const POD_IP: &str = "status.podIP";
+
+/// Whether a name that begins so can be that of `PATH` or `PATHEXT`, which Windows compares
+/// without case.
+fn can_become_path(prefix: &str) -> bool {
+    let begins = |name: &str| {
+        name.get(..prefix.len())
+            .is_some_and(|head| head.eq_ignore_ascii_case(prefix))
+    };
+    begins("PATH") || begins("PATHEXT")
+}
 
 /// Whether native-host sets the variable itself. Windows compares their names without case.
 pub(super) fn is_reserved(name: &str) -> bool {
@@ -311,8 +345,8 @@ pub struct SecurityContext<'a> {
     pub run_as: Option<Cow<'a, str>>,
     /// `runAsNonRoot`
     pub run_as_non_root: Option<bool>,
-    /// Fields that only Linux has, and that are set.
-    pub linux_only: Vec<&'static str>,
+    /// Fields that only Linux has, and that are set, with their values.
+    pub linux_only: Vec<(&'static str, &'a str)>,
 }
 
 /// What the API server refuses on a Windows pod (`validateWindows` and
@@ -359,10 +393,12 @@ impl<'a> SecurityContext<'a> {
                 }
                 "runAsNonRoot" => this.run_as_non_root = value.bool_or_null()?,
                 _ => match LINUX_ONLY.iter().find(|name| **name == key) {
-                    Some(name) if !matches!(value.raw()?, "null" | "[]") => {
-                        this.linux_only.push(name);
+                    Some(name) => {
+                        let raw = value.raw()?;
+                        if !matches!(raw, "null" | "[]") {
+                            this.linux_only.push((name, raw));
+                        }
                     }
-                    Some(_) => {}
                     None => value.skip()?,
                 },
             }

@@ -11,9 +11,15 @@ use serde_json::{Value, json};
 use std::sync::LazyLock;
 
 /// nodeSelector, tolerations, affinity.
-pub(super) fn place(pod: &Pod<'_>, policy: &Policy, launcher_image: bool, sheet: &mut Sheet) {
+pub(super) fn place(
+    pod: &Pod<'_>,
+    policy: &Policy,
+    launcher_image: bool,
+    marked: bool,
+    sheet: &mut Sheet,
+) {
     node_selector(pod, policy, sheet);
-    tolerations(pod, policy, sheet);
+    tolerations(pod, policy, marked, sheet);
     if launcher_image {
         affinity(pod, sheet);
     }
@@ -117,7 +123,7 @@ fn requires(term: &Value, name: &str, value: &str) -> bool {
         })
 }
 
-fn tolerations(pod: &Pod<'_>, policy: &Policy, sheet: &mut Sheet) {
+fn tolerations(pod: &Pod<'_>, policy: &Policy, marked: bool, sheet: &mut Sheet) {
     if policy.tolerations.is_empty() {
         return;
     }
@@ -135,6 +141,24 @@ fn tolerations(pod: &Pod<'_>, policy: &Policy, sheet: &mut Sheet) {
         .iter()
         .filter(|one| !present.contains(one))
         .collect();
+    if pod.of_daemonset && !missing.is_empty() {
+        let field = sheet.field("spec.tolerations");
+        sheet.refuse(
+            Reason::Placement,
+            field,
+            None,
+            format!(
+                "a DaemonSet reads its template to choose nodes, so the template itself must have \
+                 the tolerations {} (the namespace's policy says so, annotation {}); otherwise it \
+                 passes over the nodes of that taint",
+                json!(missing),
+                key::TOLERATIONS
+            ),
+        );
+    }
+    if marked {
+        return; // they were there; what became of them since is the scheduler's business
+    }
     if pod.spec.tolerations.is_some() {
         for toleration in missing {
             sheet.add("/spec/tolerations/-", &json!(toleration).to_string());

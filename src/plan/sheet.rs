@@ -68,9 +68,9 @@ impl fmt::Debug for Shortened<'_> {
         for c in chars.by_ref().take(MOST) {
             // A backslash is a path's, and stays one; line ends would break the message.
             if c.is_control() {
-                write!(f, "{}", c.escape_default())?
+                write!(f, "{}", c.escape_default())?;
             } else {
-                write!(f, "{c}")?
+                write!(f, "{c}")?;
             }
         }
         f.write_str(if chars.next().is_some() {
@@ -121,13 +121,8 @@ impl Display for Refusal {
             [only] => only.fmt(f),
             several => {
                 write!(f, "{} problems:", several.len())?;
-                for (i, problem) in several.iter().enumerate() {
-                    write!(
-                        f,
-                        " ({}) {problem}{}",
-                        i + 1,
-                        if i + 1 < several.len() { ";" } else { "" }
-                    )?;
+                for problem in several {
+                    write!(f, "\n  * {problem}")?;
                 }
                 Ok(())
             }
@@ -258,6 +253,25 @@ impl Place {
         };
         [root.pointer, array, buffer.format(index), member]
     }
+}
+
+/// The field that a JSON pointer points at, as messages spell it.
+pub(super) fn field_of_pointer(pointer: &str) -> String {
+    let mut field = String::new();
+    for segment in pointer.split('/').skip(1) {
+        let segment = segment.replace("~1", "/").replace("~0", "~");
+        if segment == "-" {
+            continue; // the end of an array
+        }
+        if !segment.chars().all(|c| c.is_ascii_alphabetic()) {
+            field.extend(["[", &segment, "]"]);
+        } else if field.is_empty() {
+            field = segment;
+        } else {
+            field.extend([".", &segment]);
+        }
+    }
+    field
 }
 
 impl Place {
