@@ -53,6 +53,8 @@ pub struct File {
     index: Arc<Index>,
     unnamed: Arc<Namespace>,
     path: Option<PathBuf>,
+    /// The text that it was opened with.
+    opened: String,
 }
 
 impl File {
@@ -67,9 +69,10 @@ impl File {
             unnamed: Arc::new(Namespace::read(&index.flags, none(), none())),
             index,
             path: path.map(Path::to_owned),
+            opened: path.map(read).transpose()?.unwrap_or_default(),
         };
         let all = match path {
-            Some(path) => file.parse(path, &read(path)?)?,
+            Some(path) => file.parse(path, &file.opened)?,
             None => Known::new(),
         };
         file.index.replace(all);
@@ -123,7 +126,8 @@ impl File {
         let Some(path) = self.path.clone() else {
             return std::future::pending().await;
         };
-        let mut seen = read(&path).ok();
+        // Not what it holds by now: it may have been edited since it was opened.
+        let mut seen = Some(self.opened.clone());
         let mut tick = tokio::time::interval(every);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
