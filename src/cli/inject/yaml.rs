@@ -2,7 +2,10 @@
 //!
 //! kubectl's YAML is go-yaml 2: YAML 1.1's booleans (`yes`, `on`) and octal numbers (`0644`). So an
 //! unquoted `yes` is true here too, and a text "yes" is written in quotes. What this module reads
-//! and writes was compared with that library (sigs.k8s.io/yaml 1.6.0) on ten thousands of values.
+//! and writes is compared with kubectl's own reading in `tests/inject_kubectl.rs`.
+//!
+//! On purpose not as kubectl: keys stay the text that they are (`on:` is "on", to kubectl "true"), and
+//! whole numbers beyond 63 bits keep their digits, of which kubectl makes floating-point numbers.
 
 use serde_json::{Number, Value};
 
