@@ -6,6 +6,7 @@ mod support;
 use std::path::Path;
 use std::time::Duration;
 
+use native_host::names::{label, policy};
 use support::{ControlPlane, NodeOptions, Options, wait_until};
 
 /// What native-host makes of a pod, in its bones: HostProcess on the host's network.
@@ -141,7 +142,10 @@ fn accepts_the_webhook_configurations_of_deploy() {
     plane.register_webhooks(&url, &ca);
     let labelled = HOST_PROCESS_POD.replace(
         "{name: albums}",
-        "{name: labelled, labels: {native-host.io/workload: albums}}",
+        &format!(
+            "{{name: labelled, labels: {{{}: albums}}}}",
+            label::WORKLOAD
+        ),
     );
     let refusal = wait_until("the webhook is asked", Duration::from_secs(30), || {
         let output = plane.kubectl_stdin(&["create", "--dry-run=server", "-f", "-"], &labelled);
@@ -156,14 +160,14 @@ fn accepts_the_webhook_configurations_of_deploy() {
     plane.apply(DEPLOYMENT);
     plane.apply(&DEPLOYMENT.replace(
         "{labels: {app: web}}",
-        "{labels: {app: web, native-host.io/workload: web}}",
+        &format!("{{labels: {{app: web, {}: web}}}}", label::WORKLOAD),
     ));
     plane.kubectl_ok(&["create", "namespace", "guarded"]);
     plane.kubectl_ok(&[
         "annotate",
         "namespace",
         "guarded",
-        "native-host.io/mode=warn",
+        &format!("{}=warn", policy::MODE),
     ]);
     plane.remove_webhooks();
     wait_until("it is asked no more", Duration::from_secs(30), || {

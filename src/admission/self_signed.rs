@@ -110,14 +110,39 @@ impl Authority {
             CertificateParams::new([name.clone()])
                 .map_err(|_| SelfSignedError::Name { name: name.clone() })?;
         }
-        let mut params = CertificateParams::new(names)?;
+        let params = CertificateParams::new(names)?;
+        self.sign(
+            params,
+            "native-host",
+            ExtendedKeyUsagePurpose::ServerAuth,
+            lifetime,
+        )
+    }
+
+    /// A client's certificate with that common name, and its key, both PEM: what an API server
+    /// shows to webhooks that ask for it.
+    ///
+    /// # Errors
+    /// If the library cannot sign.
+    pub fn issue_client_pem(&self, name: &str) -> Result<(String, String), SelfSignedError> {
+        let usage = ExtendedKeyUsagePurpose::ClientAuth;
+        self.sign(CertificateParams::default(), name, usage, LIFETIME)
+    }
+
+    fn sign(
+        &self,
+        mut params: CertificateParams,
+        common_name: &str,
+        usage: ExtendedKeyUsagePurpose,
+        lifetime: Duration,
+    ) -> Result<(String, String), SelfSignedError> {
         params.distinguished_name = rcgen::DistinguishedName::new();
         params
             .distinguished_name
-            .push(DnType::CommonName, "native-host");
+            .push(DnType::CommonName, common_name);
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages = vec![usage];
         let now = OffsetDateTime::now_utc();
         params.not_before = now - BACKDATE;
         params.not_after = now + lifetime;

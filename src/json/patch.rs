@@ -3,11 +3,13 @@
 use super::quote;
 use std::fmt::{Display, Write as _};
 
+/// Enough for a usual pod's patch, so that it grows once.
+const FIRST_ALLOCATION: usize = 6 * 1024;
+
 /// Operations in the order in which they apply.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Patch {
     text: String,
-    fields: Vec<String>,
 }
 
 impl Patch {
@@ -15,18 +17,23 @@ impl Patch {
     pub const fn new() -> Self {
         Self {
             text: String::new(),
-            fields: Vec::new(),
         }
     }
 
     /// Whether there is nothing to do.
     pub const fn is_empty(&self) -> bool {
-        self.fields.is_empty()
+        self.text.is_empty()
     }
 
     /// The paths that the operations touch, in their order.
-    pub fn paths(&self) -> &[String] {
-        &self.fields
+    pub fn paths(&self) -> Vec<String> {
+        #[derive(serde::Deserialize)]
+        struct Operation {
+            path: String,
+        }
+        let operations: Vec<Operation> =
+            serde_json::from_str(&self.clone().into_json()).unwrap_or_default();
+        operations.into_iter().map(|one| one.path).collect()
     }
 
     /// `add`: sets a member, or inserts into an array. `value` is JSON text.
@@ -52,17 +59,29 @@ impl Patch {
     }
 
     fn operation(&mut self, op: &str, path: impl Display, value: Option<&str>) {
-        let path = path.to_string();
+        if self.text.capacity() == 0 {
+            self.text.reserve(FIRST_ALLOCATION);
+        }
         self.text.push(if self.text.is_empty() { '[' } else { ',' });
+        self.text.push_str(r#"{"op":""#);
+        self.text.push_str(op);
+        self.text.push_str(r#"","path":""#);
+        let start = self.text.len();
         // Writing to a String cannot fail.
-        let _ = write!(self.text, r#"{{"op":"{op}","path":"#);
-        quote(&path, &mut self.text);
+        let _ = write!(self.text, "{path}");
+        let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+        if self.text.as_bytes()[start..].iter().copied().all(plain) {
+            self.text.push('"');
+        } else {
+            let path = self.text.split_off(start);
+            self.text.pop();
+            quote(&path, &mut self.text);
+        }
         if let Some(value) = value {
             self.text.push_str(r#","value":"#);
             self.text.push_str(value);
         }
         self.text.push('}');
-        self.fields.push(path);
     }
 
     /// The patch as JSON text.

@@ -7,7 +7,11 @@ use std::fmt::Write as _;
 /// that are not UTF-8 become U+FFFD, as Go's `encoding/json` (and so the API server) has it.
 pub fn decode(raw: &[u8], escapes: bool) -> Cow<'_, str> {
     if !escapes {
-        return String::from_utf8_lossy(raw);
+        // The checked conversion has a fast path for ASCII, the lossy one has none.
+        return match std::str::from_utf8(raw) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(raw),
+        };
     }
     let raw = String::from_utf8_lossy(raw);
     let mut out = String::with_capacity(raw.len());
@@ -80,6 +84,20 @@ pub fn quote(text: &str, out: &mut String) {
     }
     out.push_str(&text[from..]);
     out.push('"');
+}
+
+/// An array of strings as JSON text.
+pub fn quote_all<'s>(texts: impl IntoIterator<Item = &'s str>) -> String {
+    let mut out = String::with_capacity(256);
+    out.push('[');
+    for text in texts {
+        if out.len() > 1 {
+            out.push(',');
+        }
+        quote(text, &mut out);
+    }
+    out.push(']');
+    out
 }
 
 #[cfg(test)]

@@ -30,25 +30,22 @@ pub(super) fn write(
     wanted.retain(|(key, value)| pod.annotation(key) != Some(value));
     if pod.annotations.is_some() {
         for (key, value) in &wanted {
-            let pointer = sheet.pointer(format_args!(
-                "/metadata/annotations/{}",
-                Patch::segment(key)
-            ));
-            sheet.patch.add_string(pointer, value);
+            sheet.add_string(
+                format_args!("/metadata/annotations/{}", Patch::segment(key)),
+                value,
+            );
         }
         if pod.annotation(annotation::ANCHOR_STATUS).is_some() {
             // On CREATE it is a copy of another pod's (a backup, `kubectl debug --copy-to`).
             let key = Patch::segment(annotation::ANCHOR_STATUS);
-            let pointer = sheet.pointer(format_args!("/metadata/annotations/{key}"));
-            sheet.patch.remove(pointer);
+            sheet.remove(format_args!("/metadata/annotations/{key}"));
         }
     } else {
         let map: serde_json::Map<String, Value> = wanted
             .into_iter()
             .map(|(key, value)| (key.to_owned(), value.into_owned().into()))
             .collect();
-        let pointer = sheet.pointer("/metadata/annotations");
-        sheet.patch.add(pointer, &Value::Object(map).to_string());
+        sheet.add("/metadata/annotations", &Value::Object(map).to_string());
     }
 }
 

@@ -3,7 +3,8 @@
 //! pod should be, so that injecting twice changes nothing.
 
 use super::anchor_spec::{AnchorContainer, AnchorPort, AnchorSpec, Protocol, ReadinessProbe};
-use super::container::{Container, Handler, Port, Probe};
+use super::container::{Container, Port};
+use super::handler::{Handler, Probe};
 use super::pod::{Place, Pod};
 use super::probes;
 use super::reason::Reason;

@@ -1,7 +1,8 @@
 //! Guard rails: what the namespace lets run on its nodes.
 
 use super::asked::Asked;
-use super::container::{Container, Handler};
+use super::container::Container;
+use super::handler::Handler;
 use super::pod::{Place, Pod};
 use super::reason::Reason;
 use super::sheet::Sheet;

@@ -18,6 +18,7 @@ mod annotate;
 mod asked;
 pub mod container;
 mod guard;
+pub mod handler;
 mod installer;
 mod metadata;
 mod placement;
@@ -248,16 +249,14 @@ fn finish_container(place: Place, container: &container::Container<'_>, sheet: &
         .is_some_and(|ports| !ports.is_empty())
     {
         // Left on a hostNetwork pod they become host ports, and a second replica never schedules.
-        let pointer = sheet.container_pointer(place, "/ports");
-        sheet.patch.remove(pointer);
+        sheet.remove_in(place, "/ports");
     }
     // The API server fills in `File` before it asks us, so that cannot be told from a choice.
     if matches!(
         container.termination_message_policy.as_deref(),
         None | Some("" | "File")
     ) {
-        let pointer = sheet.container_pointer(place, "/terminationMessagePolicy");
-        sheet.patch.add_string(pointer, "FallbackToLogsOnError");
+        sheet.add_string_in(place, "/terminationMessagePolicy", "FallbackToLogsOnError");
     }
     if container.interactive {
         let field = sheet.container_field(place, "stdin");
@@ -301,7 +300,7 @@ fn conclude(mut sheet: Sheet, anchor: AnchorSpec, marked: bool, mode: Mode) -> P
     }
     if sheet.problems.is_empty() && marked {
         let status = Patch::segment(annotation::ANCHOR_STATUS);
-        let status = sheet.pointer(format_args!("/metadata/annotations/{status}"));
+        let status = format!("{}/metadata/annotations/{status}", sheet.root.pointer);
         if let Some(path) = sheet.patch.paths().iter().find(|path| **path != status) {
             let field = path
                 .trim_start_matches('/')

@@ -6,9 +6,10 @@ use super::pod::{Place, Pod};
 use super::reason::Reason;
 use super::sheet::Sheet;
 use super::wrap::is_pod_ip;
-use crate::json::Cursor;
+use crate::json::{Cursor, quote};
 use crate::names::{annotation, env, gate, injected};
 use serde_json::{Value, json};
+use std::sync::LazyLock;
 
 /// What is mounted into wrapped containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,16 +91,13 @@ pub(super) fn write_env(
     if missing.is_empty() {
         return;
     }
-    let entry = |(name, path): &(&str, &str)| json!({ "name": name, "valueFrom": { "fieldRef": { "fieldPath": path } } });
-    if container.env.is_some() && !vars.is_empty() {
-        for (i, wanted) in missing.iter().enumerate() {
-            let pointer = sheet.container_pointer(place, format_args!("/env/{i}"));
-            sheet.patch.add(pointer, &entry(wanted).to_string());
+    let entries: Vec<_> = missing.iter().map(variable).collect();
+    if container.env.as_ref().is_some_and(|env| !env.is_empty()) {
+        for (i, entry) in entries.iter().enumerate() {
+            sheet.add_in(place, format_args!("/env/{i}"), entry);
         }
     } else {
-        let all: Vec<_> = missing.iter().map(entry).collect();
-        let pointer = sheet.container_pointer(place, "/env");
-        sheet.patch.add(pointer, &Value::Array(all).to_string());
+        sheet.add_in(place, "/env", &array(&entries));
     }
 }
 
@@ -181,18 +179,32 @@ pub(super) fn write_mounts(
             }
         }
     }
-    let entry =
-        |(name, path): &(&str, &str)| json!({ "name": name, "mountPath": path, "readOnly": true });
+    let entries: Vec<_> = missing.iter().map(mount).collect();
     if container.mounts.is_some() {
-        for wanted in &missing {
-            let pointer = sheet.container_pointer(place, "/volumeMounts/-");
-            sheet.patch.add(pointer, &entry(wanted).to_string());
+        for entry in &entries {
+            sheet.add_in(place, "/volumeMounts/-", entry);
         }
-    } else if !missing.is_empty() {
-        let all: Vec<_> = missing.iter().map(entry).collect();
-        let pointer = sheet.container_pointer(place, "/volumeMounts");
-        sheet.patch.add(pointer, &Value::Array(all).to_string());
+    } else if !entries.is_empty() {
+        sheet.add_in(place, "/volumeMounts", &array(&entries));
     }
+}
+
+/// JSON text of a variable that is filled from a field of the pod.
+fn variable((name, path): &(&str, &str)) -> String {
+    format!(r#"{{"name":"{name}","valueFrom":{{"fieldRef":{{"fieldPath":"{path}"}}}}}}"#)
+}
+
+/// JSON text of a mount. The programs only read what is there.
+fn mount((name, path): &(&str, &str)) -> String {
+    let mut text = format!(r#"{{"name":"{name}","mountPath":"#);
+    quote(path, &mut text);
+    text.push_str(r#","readOnly":true}"#);
+    text
+}
+
+/// JSON text of an array of such texts.
+fn array(entries: &[impl std::borrow::Borrow<str>]) -> String {
+    format!("[{}]", entries.join(","))
 }
 
 fn is_ours_by_name(mount: &Mount<'_>) -> bool {
@@ -209,6 +221,16 @@ fn our_dir() -> &'static str {
 /// Whether a mount path lies in our folder, or is it, or holds it, as Windows compares. The
 /// kubelet puts `c:` before a path without a drive (`MakeAbsolutePath`, pkg/volume/util).
 fn is_in_our_dir(path: &str) -> bool {
+    const STEM: &[u8] = b"native";
+    // Nearly all paths are long enough and have nothing of ours in them.
+    if path.len() > r"\\c:\\".len()
+        && !path
+            .as_bytes()
+            .windows(STEM.len())
+            .any(|part| part.eq_ignore_ascii_case(STEM))
+    {
+        return false;
+    }
     let path = path.replace('/', r"\").to_ascii_lowercase();
     let mut absolute = match path.as_bytes() {
         [b'\\', ..] => format!("c:{path}"),
@@ -221,6 +243,7 @@ fn is_in_our_dir(path: &str) -> bool {
     let absolute = absolute.trim_end_matches(['\\', '.', ' ']);
     let ours = our_dir().to_ascii_lowercase();
     absolute == "c:"
+        || absolute.starts_with(r"c:\native~") // its short name (8.3)
         || absolute
             .strip_prefix(&ours)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('\\'))
@@ -230,23 +253,19 @@ fn is_in_our_dir(path: &str) -> bool {
 pub(super) fn write_volumes(pod: &Pod<'_>, volumes: Volumes<'_>, marked: bool, sheet: &mut Sheet) {
     let present = pod.spec.volumes.as_deref().unwrap_or_default();
     let mut missing = Vec::new();
-    let sources = [
+    let ours = [
         (
             injected::LAUNCHER,
             volumes.launcher_image.is_some(),
-            json!({ "emptyDir": {} }),
+            &*LAUNCHER_VOLUME,
         ),
-        (injected::ANCHOR_VOLUME, volumes.status, status_volume()),
+        (injected::ANCHOR_VOLUME, volumes.status, &*STATUS_VOLUME),
     ];
-    for (name, needed, source) in sources {
+    for (name, needed, volume) in ours {
         match present.iter().position(|(present, _)| *present == name) {
-            None if needed => {
-                let mut volume = json!({ "name": name });
-                merge(&mut volume, source);
-                missing.push(volume);
-            }
+            None if needed => missing.push(volume.as_str()),
             None => {}
-            Some(at) if marked && needed && is_volume(&present[at].1, &source) => {}
+            Some(at) if marked && needed && is_volume(&present[at].1, volume) => {}
             Some(at) => {
                 let field = sheet.field(format_args!("spec.volumes[{at}].name"));
                 sheet.refuse(
@@ -260,38 +279,31 @@ pub(super) fn write_volumes(pod: &Pod<'_>, volumes: Volumes<'_>, marked: bool, s
     }
     if pod.spec.volumes.is_some() {
         for volume in &missing {
-            let pointer = sheet.pointer("/spec/volumes/-");
-            sheet.patch.add(pointer, &volume.to_string());
+            sheet.add("/spec/volumes/-", volume);
         }
     } else if !missing.is_empty() {
-        let pointer = sheet.pointer("/spec/volumes");
-        sheet.patch.add(pointer, &Value::Array(missing).to_string());
+        sheet.add("/spec/volumes", &array(&missing));
     }
 }
 
-fn status_volume() -> Value {
+static LAUNCHER_VOLUME: LazyLock<String> =
+    LazyLock::new(|| json!({ "name": injected::LAUNCHER, "emptyDir": {} }).to_string());
+
+static STATUS_VOLUME: LazyLock<String> = LazyLock::new(|| {
     let path = format!("metadata.annotations['{}']", annotation::ANCHOR_STATUS);
-    json!({ "downwardAPI": { "items": [
-        { "path": injected::ANCHOR_FILE, "fieldRef": { "fieldPath": path } },
-    ] } })
-}
+    let item = json!({ "path": injected::ANCHOR_FILE, "fieldRef": { "fieldPath": path } });
+    json!({ "name": injected::ANCHOR_VOLUME, "downwardAPI": { "items": [item] } }).to_string()
+});
 
-fn merge(into: &mut Value, from: Value) {
-    if let (Value::Object(into), Value::Object(from)) = (into, from) {
-        into.extend(from);
-    }
-}
-
-/// Whether a volume is of the wanted source and nothing else. The API server fills in a default
-/// mode and API versions; apart from these it is compared to the letter.
-fn is_volume(present: &Cursor<'_>, wanted: &Value) -> bool {
+/// Whether a volume is the wanted one and nothing else. The API server fills in a default mode
+/// and API versions; apart from these it is compared to the letter.
+fn is_volume(present: &Cursor<'_>, wanted: &str) -> bool {
     let Ok(raw) = present.clone().raw() else {
         return false;
     };
     let Ok(Value::Object(mut volume)) = serde_json::from_slice(raw) else {
         return false;
     };
-    volume.remove("name");
     if let Some(Value::Object(source)) = volume.get_mut("downwardAPI") {
         source.remove("defaultMode");
         for item in source
@@ -305,21 +317,19 @@ fn is_volume(present: &Cursor<'_>, wanted: &Value) -> bool {
             }
         }
     }
-    Value::Object(volume) == *wanted
+    serde_json::from_str(wanted).is_ok_and(|wanted: Value| wanted == Value::Object(volume))
 }
 
 /// The pod waits for its anchor's readiness.
 pub(super) fn write_gate(pod: &Pod<'_>, sheet: &mut Sheet) {
-    let entry = json!({ "conditionType": gate::ANCHOR_READY });
+    let entry = format!(r#"{{"conditionType":"{}"}}"#, gate::ANCHOR_READY);
     match &pod.spec.readiness_gates {
         Some(gates) if gates.iter().any(|gate| gate == gate::ANCHOR_READY) => {}
         Some(_) => {
-            let pointer = sheet.pointer("/spec/readinessGates/-");
-            sheet.patch.add(pointer, &entry.to_string());
+            sheet.add("/spec/readinessGates/-", &entry);
         }
         None => {
-            let pointer = sheet.pointer("/spec/readinessGates");
-            sheet.patch.add(pointer, &json!([entry]).to_string());
+            sheet.add("/spec/readinessGates", &format!("[{entry}]"));
         }
     }
 }

@@ -4,7 +4,8 @@
 
 use super::anchor_spec::{AnchorPort, Protocol, ReadinessCheck, ReadinessProbe, Timing};
 use super::asked::{Asked, Which};
-use super::container::{Container, Handler, HttpGet, PortRef, Probe};
+use super::container::Container;
+use super::handler::{Handler, HttpGet, PortRef, Probe};
 use super::pod::Place;
 use super::reason::Reason;
 use super::sheet::Sheet;
@@ -349,8 +350,7 @@ pub(super) fn write(
         probe.is_none_or(|probe| matches!(probe.handler, Handler::Exec(_)))
     };
     if !stays(container.readiness.as_ref()) {
-        let pointer = sheet.container_pointer(place, "/readinessProbe");
-        sheet.patch.remove(pointer);
+        sheet.remove_in(place, "/readinessProbe");
     }
     let moved = [
         (Which::Liveness, &asked.liveness),
@@ -358,16 +358,15 @@ pub(super) fn write(
     ];
     for (which, moved) in moved {
         let present = which.of(container);
-        let pointer = sheet.container_pointer(place, format_args!("/{}", which.field()));
+        let field = which.field();
         match moved.as_ref().filter(|_| !wrapping.probes_itself()) {
             Some(probe) => {
                 if present.is_none_or(|present| !is_exec_of(present, probe, wrapping)) {
-                    sheet
-                        .patch
-                        .add(pointer, &exec_probe(probe, wrapping).to_string());
+                    let value = exec_probe(probe, wrapping).to_string();
+                    sheet.add_in(place, format_args!("/{field}"), &value);
                 }
             }
-            None if !stays(present) => sheet.patch.remove(pointer),
+            None if !stays(present) => sheet.remove_in(place, format_args!("/{field}")),
             None => {}
         }
     }

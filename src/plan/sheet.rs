@@ -212,15 +212,40 @@ impl Sheet {
         self.warnings.push(format!("{field}: {text}"));
     }
 
-    /// The JSON pointer of a member of the pod.
-    pub fn pointer(&self, member: impl Display) -> String {
-        format!("{}{member}", self.root.pointer)
+    /// `add` of a member of the pod. `value` is JSON text.
+    pub fn add(&mut self, member: impl Display, value: &str) {
+        let root = self.root.pointer;
+        self.patch.add(format_args!("{root}{member}"), value);
     }
 
-    /// The JSON pointer of a member of a container.
-    pub fn container_pointer(&self, place: Place, member: impl Display) -> String {
+    /// `add` of a string.
+    pub fn add_string(&mut self, member: impl Display, value: &str) {
+        let root = self.root.pointer;
+        self.patch.add_string(format_args!("{root}{member}"), value);
+    }
+
+    /// `remove` of a member of the pod.
+    pub fn remove(&mut self, member: impl Display) {
+        let root = self.root.pointer;
+        self.patch.remove(format_args!("{root}{member}"));
+    }
+
+    /// `add` of a member of a container. `value` is JSON text.
+    pub fn add_in(&mut self, place: Place, member: impl Display, value: &str) {
         let (array, index) = place.array();
-        format!("{}/spec/{array}/{index}{member}", self.root.pointer)
+        self.add(format_args!("/spec/{array}/{index}{member}"), value);
+    }
+
+    /// `add` of a string.
+    pub fn add_string_in(&mut self, place: Place, member: impl Display, value: &str) {
+        let (array, index) = place.array();
+        self.add_string(format_args!("/spec/{array}/{index}{member}"), value);
+    }
+
+    /// `remove` of a member of a container.
+    pub fn remove_in(&mut self, place: Place, member: impl Display) {
+        let (array, index) = place.array();
+        self.remove(format_args!("/spec/{array}/{index}{member}"));
     }
 }
 

@@ -6,12 +6,11 @@
 //! it, in preStop.
 
 use super::asked::{Asked, PreStop};
-use super::container::{Container, Handler};
+use super::container::Container;
 use super::pod::PodSpec;
 use super::sheet::Sheet;
 use super::wrap::Wrapping;
 use crate::policy::Policy;
-use serde_json::{Value, json};
 
 /// How much earlier than the kubelet the stop gives up, in seconds.
 const MARGIN: i64 = 2;
@@ -36,8 +35,8 @@ impl Stop {
     ) -> Self {
         let drain = i64::from(policy.drain_seconds);
         let present = spec.effective_grace();
-        let ours = asked.iter().any(|asked| asked.pre_stop == PreStop::Ours)
-            && wrapping.stop_hook("", 0).is_some();
+        let ours =
+            asked.iter().any(|asked| asked.pre_stop == PreStop::Ours) && wrapping.has_stop_hook();
         // Zero means "kill at once": the kubelet runs no hooks then.
         let asked = if marked && ours && present > 0 {
             present - drain
@@ -67,8 +66,10 @@ impl Stop {
             );
         }
         if self.raised != spec.effective_grace() {
-            let pointer = sheet.pointer("/spec/terminationGracePeriodSeconds");
-            sheet.patch.add(pointer, &self.raised.to_string());
+            sheet.add(
+                "/spec/terminationGracePeriodSeconds",
+                &self.raised.to_string(),
+            );
         }
     }
 
@@ -101,30 +102,15 @@ impl Stop {
         let Some(wanted) = wrapping.stop_hook(&container.name, self.grace()) else {
             return;
         };
-        if present.is_some_and(|present| is(present, &wanted)) {
+        if present.is_some_and(|present| wanted.is(present)) {
             return;
         }
+        let wanted = wanted.to_json();
         if container.lifecycle.is_some() {
-            let pointer = sheet.container_pointer(asked.place, "/lifecycle/preStop");
-            sheet.patch.add(pointer, &wanted.to_string());
+            sheet.add_in(asked.place, "/lifecycle/preStop", &wanted);
         } else {
-            let pointer = sheet.container_pointer(asked.place, "/lifecycle");
-            sheet
-                .patch
-                .add(pointer, &json!({ "preStop": wanted }).to_string());
+            let lifecycle = format!(r#"{{"preStop":{wanted}}}"#);
+            sheet.add_in(asked.place, "/lifecycle", &lifecycle);
         }
-    }
-}
-
-fn is(present: &Handler<'_>, wanted: &Value) -> bool {
-    match present {
-        Handler::Sleep(seconds) => wanted["sleep"]["seconds"] == *seconds,
-        Handler::Exec(command) => wanted["exec"]["command"].as_array().is_some_and(|wanted| {
-            wanted
-                .iter()
-                .map(Value::as_str)
-                .eq(command.iter().map(|arg| Some(arg.as_ref())))
-        }),
-        _ => false,
     }
 }

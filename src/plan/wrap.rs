@@ -2,14 +2,16 @@
 //! wrapped command line wraps.
 
 use super::asked::Asked;
-use super::container::{Container, EnvVar, Handler};
+use super::container::{Container, EnvVar};
+use super::handler::Handler;
+use super::pod::Place;
 use super::reason::Reason;
 use super::sheet::Sheet;
+use crate::json::quote_all;
 use crate::names::{env, injected, label, policy as key};
 use crate::policy::{CplauncherDll, LauncherKind, Policy};
 use crate::windows::{cmd, pipeline};
 use native_host_launcher::{Command, Cplauncher, Hook, Probe, Run, Stop, expand};
-use serde_json::{Value, json};
 use std::borrow::Cow;
 
 /// Which launcher wraps, and where it lies on the node.
@@ -18,6 +20,37 @@ pub(super) struct Wrapping<'p> {
     policy: &'p Policy,
     /// Our own launcher's path on the node, if it can be had.
     exe: Option<Cow<'p, str>>,
+}
+
+/// A preStop hook of ours.
+#[derive(Debug)]
+pub(super) enum StopHook {
+    /// Runs a command.
+    Exec(Vec<String>),
+    /// Waits so many seconds.
+    Sleep(u16),
+}
+
+impl StopHook {
+    /// As JSON text.
+    pub(super) fn to_json(&self) -> String {
+        match self {
+            Self::Exec(command) => {
+                let command = quote_all(command.iter().map(String::as_str));
+                format!(r#"{{"exec":{{"command":{command}}}}}"#)
+            }
+            Self::Sleep(seconds) => format!(r#"{{"sleep":{{"seconds":{seconds}}}}}"#),
+        }
+    }
+
+    /// Whether a hook is this one.
+    pub(super) fn is(&self, present: &Handler<'_>) -> bool {
+        match (self, present) {
+            (Self::Exec(wanted), Handler::Exec(command)) => command.iter().eq(wanted),
+            (Self::Sleep(wanted), Handler::Sleep(seconds)) => i64::from(*wanted) == *seconds,
+            _ => false,
+        }
+    }
 }
 
 /// What a wrapped command line wraps.
@@ -125,9 +158,14 @@ impl<'p> Wrapping<'p> {
         }
     }
 
+    /// Whether there is a hook of ours to stop a program.
+    pub(super) fn has_stop_hook(&self) -> bool {
+        self.probes_itself() || self.policy.drain_seconds > 0
+    }
+
     /// The hook that lets a program drain and stops it properly: the launcher's `stop`, or
     /// under plain cplauncher, which can only be killed, a sleep. `None` if there is nothing to do.
-    pub(super) fn stop_hook(&self, container: &str, grace: u32) -> Option<Value> {
+    pub(super) fn stop_hook(&self, container: &str, grace: u32) -> Option<StopHook> {
         let drain = self.policy.drain_seconds;
         if self.probes_itself() {
             let stop = Stop {
@@ -135,12 +173,10 @@ impl<'p> Wrapping<'p> {
                 drain_seconds: u32::from(drain),
                 grace_seconds: grace,
             };
-            let command: Vec<_> = std::iter::once(self.tool().to_owned())
-                .chain(stop.to_args())
-                .collect();
-            Some(json!({ "exec": { "command": command } }))
+            let command = std::iter::once(self.tool().to_owned()).chain(stop.to_args());
+            Some(StopHook::Exec(command.collect()))
         } else {
-            (drain > 0).then(|| json!({ "sleep": { "seconds": drain } }))
+            (drain > 0).then_some(StopHook::Sleep(drain))
         }
     }
 
@@ -184,7 +220,9 @@ impl<'p> Wrapping<'p> {
                 },
             });
         }
-        run.declare(env.iter().map(|var| var.name.as_ref()));
+        if asked.argv.iter().any(|arg| arg.contains('$')) {
+            run.declare(env.iter().map(|var| var.name.as_ref()));
+        }
         let args = run.to_args().map_err(|error| error.to_string())?;
         Ok(std::iter::once(self.tool().to_owned())
             .chain(args)
@@ -302,27 +340,23 @@ pub(super) fn write(
         return;
     }
     let (exe, args) = line.split_at(1);
-    set_strings(
-        &container.command,
-        exe,
-        &sheet.container_pointer(place, "/command"),
-        sheet,
-    );
-    set_strings(
-        &container.args,
-        args,
-        &sheet.container_pointer(place, "/args"),
-        sheet,
-    );
+    set_strings(place, "/command", &container.command, exe, sheet);
+    set_strings(place, "/args", &container.args, args, sheet);
 }
 
-fn set_strings(present: &[Cow<'_, str>], wanted: &[String], pointer: &str, sheet: &mut Sheet) {
+fn set_strings(
+    place: Place,
+    member: &str,
+    present: &[Cow<'_, str>],
+    wanted: &[String],
+    sheet: &mut Sheet,
+) {
     if !present
         .iter()
         .map(Cow::as_ref)
         .eq(wanted.iter().map(String::as_str))
     {
-        sheet.patch.add(pointer, &json!(wanted).to_string());
+        sheet.add_in(place, member, &quote_all(wanted.iter().map(String::as_str)));
     }
 }
 
