@@ -11,14 +11,26 @@ use serde_json::{Number, Value};
 
 /// Reads one document. `line` is the line of the file on which it begins.
 pub(super) fn read(text: &str, file: &str, line: usize) -> Result<Value, String> {
-    let options = serde_saphyr::options! { legacy_octal_numbers: true };
+    let options = serde_saphyr::options! {
+        legacy_octal_numbers: true,
+        // The schemas of some CRDs are deeper and larger than the defaults (64 levels, 250,000 nodes).
+        budget: serde_saphyr::budget! {
+            max_depth: 128,
+            max_nodes: 10_000_000,
+            max_events: 20_000_000,
+        },
+    };
     let mut value: Value = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let formatter = serde_saphyr::UserMessageFormatter;
-        error.render_with_options(serde_saphyr::render_options! {
+        let text = error.render_with_options(serde_saphyr::render_options! {
             formatter: &formatter,
             line_offset: u64::try_from(line.saturating_sub(1)).unwrap_or_default(),
             source_name: Some(file),
-        })
+        });
+        text.strip_prefix("error: ")
+            .unwrap_or(&text)
+            .trim_end()
+            .to_owned()
     })?;
     whole_numbers(&mut value);
     Ok(value)
@@ -186,6 +198,19 @@ mod tests {
             error.contains("albums.yaml:11:1") && error.contains("duplicate"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn deep_documents_are_read_and_bottomless_ones_refused() {
+        let nested = |depth: usize| {
+            (0..depth).fold(String::new(), |text, level| {
+                text + &" ".repeat(level) + "a:\n"
+            }) + &" ".repeat(depth)
+                + "b\n"
+        };
+        assert!(read(&nested(120), "x", 1).is_ok());
+        assert!(read(&nested(200), "x", 1).is_err());
+        assert!(read(&"[".repeat(100_000), "x", 1).is_err());
     }
 
     /// Any JSON, of the characters that are hard in YAML.
