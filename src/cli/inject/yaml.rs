@@ -208,9 +208,14 @@ mod tests {
             }) + &" ".repeat(depth)
                 + "b\n"
         };
-        assert!(read(&nested(120), "x", 1).is_ok());
-        assert!(read(&nested(200), "x", 1).is_err());
-        assert!(read(&"[".repeat(100_000), "x", 1).is_err());
+        // On a stack as large as that of the main thread; those of tests are a quarter.
+        let check = move || {
+            assert!(read(&nested(120), "x", 1).is_ok());
+            assert!(read(&nested(200), "x", 1).is_err());
+            assert!(read(&"[".repeat(100_000), "x", 1).is_err());
+        };
+        let thread = std::thread::Builder::new().stack_size(8 << 20);
+        thread.spawn(check).unwrap().join().unwrap();
     }
 
     /// Any JSON, of the characters that are hard in YAML.
