@@ -8,7 +8,7 @@ use crate::policy::{Namespace, Policy, PolicyErrors};
 
 /// `/validate` for a Namespace. It is never refused: that could keep a cluster's
 /// administrator from repairing it.
-pub(super) fn review(raw: &[u8], defaults: &Policy) -> Result<Verdict, Error> {
+pub(super) fn review(raw: &str, defaults: &Policy) -> Result<Verdict, Error> {
     let (mut labels, mut annotations) = (None, None);
     Cursor::new(raw).object(|key, value| match key {
         "metadata" => value.object(|key, value| {

@@ -70,7 +70,7 @@ pub fn mutate(object: &Value, namespace: &Namespace) -> Result<Offline, OfflineE
         return pod(object, root, namespace);
     }
     if api_group(object).0.is_empty() && object["kind"] == "Service" {
-        let verdict = services::review(&serde_json::to_vec(object)?, namespace)?;
+        let verdict = services::review(&serde_json::to_string(object)?, namespace)?;
         return conclude(object, verdict);
     }
     Ok(Offline {
@@ -106,9 +106,9 @@ fn pod(object: &Value, root: Root, namespace: &Namespace) -> Result<Offline, Off
     let Some(template) = object.pointer(root.pointer) else {
         return Ok(result);
     };
-    let text = serde_json::to_vec(template)?;
+    let text = serde_json::to_string(template)?;
     let mut view = Pod::read(&mut Cursor::new(&text))?;
-    view.of_daemonset = object["kind"] == "DaemonSet";
+    view.of_daemonset |= object["kind"] == "DaemonSet";
     if view.labels.get(label::WORKLOAD).is_none() {
         return Ok(result);
     }

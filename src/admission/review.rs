@@ -6,6 +6,7 @@
 use super::answer::{self, Answer, Verdict};
 use super::{namespaces_kind, services, templates};
 use crate::json::{Cursor, Error};
+use crate::names::{annotation, label};
 use crate::plan::pod::Pod;
 use crate::plan::reason::{Outcome, Reason};
 use crate::plan::sheet::{Refusal, Root};
@@ -69,7 +70,7 @@ enum Object<'a> {
     /// A pod, read while the envelope was.
     Pod(Box<Pod<'a>>),
     /// Anything else, not yet read.
-    Raw(&'a [u8]),
+    Raw(&'a str),
     /// `null`, as on DELETE.
     None,
 }
@@ -92,6 +93,10 @@ pub struct Review<'a> {
 
 impl<'a> Review<'a> {
     /// Reads a review's envelope. What is no review at all is answered with status 400.
+    #[allow(
+        clippy::result_large_err,
+        reason = "the answer is moved once for each request, and a box would only be unboxed"
+    )]
     pub fn parse(door: Door, body: &'a [u8]) -> Result<Self, Answer> {
         let mut review = Self {
             door,
@@ -105,6 +110,9 @@ impl<'a> Review<'a> {
             dry_run: false,
             object: Object::None,
             malformed: None,
+        };
+        let Ok(body) = simdutf8::basic::from_utf8(body) else {
+            return Err(answer::not_a_review("the body is not UTF-8"));
         };
         match review.read(body) {
             Ok(()) if review.uid.is_empty() => Err(answer::not_a_review(
@@ -121,7 +129,7 @@ impl<'a> Review<'a> {
         }
     }
 
-    fn read(&mut self, body: &'a [u8]) -> Result<(), Error> {
+    fn read(&mut self, body: &'a str) -> Result<(), Error> {
         let mut cursor = Cursor::new(body);
         cursor.object(|key, value| {
             match key {
@@ -265,7 +273,7 @@ impl<'a> Review<'a> {
         }
     }
 
-    fn with_raw(&self, review: impl FnOnce(&[u8]) -> Result<Verdict, Error>) -> Verdict {
+    fn with_raw(&self, review: impl FnOnce(&str) -> Result<Verdict, Error>) -> Verdict {
         let Object::Raw(raw) = self.object else {
             return Verdict::allow(Outcome::Skipped, Reason::NotHandled);
         };
@@ -283,7 +291,7 @@ impl<'a> Review<'a> {
 fn mutate(pod: &Pod<'_>, namespace: &Namespace) -> Verdict {
     let policy = match policy(pod, namespace) {
         Ok(policy) => policy,
-        Err(verdict) => return verdict,
+        Err(verdict) => return *verdict,
     };
     let planned = plan::plan(pod, policy, Root::POD);
     let verdict = match planned.decision {
@@ -299,7 +307,7 @@ fn mutate(pod: &Pod<'_>, namespace: &Namespace) -> Verdict {
 fn validate(pod: &Pod<'_>, namespace: &Namespace) -> Verdict {
     let policy = match policy(pod, namespace) {
         Ok(policy) => policy,
-        Err(verdict) => return verdict,
+        Err(verdict) => return *verdict,
     };
     match plan::plan(pod, policy, Root::POD).decision {
         Decision::Unchanged(_) => Verdict::allow(Outcome::Allowed, Reason::None),
@@ -307,10 +315,7 @@ fn validate(pod: &Pod<'_>, namespace: &Namespace) -> Verdict {
         Decision::Reject(refusal) => Verdict::reject(&refusal),
         Decision::Inject(..) => Verdict::reject(&Refusal::one(
             Reason::Invariant,
-            format!(
-                "metadata.annotations[{}]",
-                crate::names::annotation::INJECTED
-            ),
+            format!("metadata.annotations[{}]", annotation::INJECTED),
             "the pod is labelled as a native-host workload, but was not injected: the mutating \
              webhook did not see it, or another webhook undid its work. Look at the \
              MutatingWebhookConfigurations, and apply again",
@@ -319,9 +324,11 @@ fn validate(pod: &Pod<'_>, namespace: &Namespace) -> Verdict {
 }
 
 /// The namespace's policy, if the pod is ours at all.
-fn policy<'n>(pod: &Pod<'_>, namespace: &'n Namespace) -> Result<&'n Policy, Verdict> {
-    if pod.labels.get(crate::names::label::WORKLOAD).is_none() {
-        return Err(Verdict::allow(Outcome::Skipped, Reason::NotLabelled));
+fn policy<'n>(pod: &Pod<'_>, namespace: &'n Namespace) -> Result<&'n Policy, Box<Verdict>> {
+    if pod.labels.get(label::WORKLOAD).is_none() {
+        let verdict = Verdict::allow(Outcome::Skipped, Reason::NotLabelled);
+        return Err(Box::new(verdict));
     }
-    namespace.policy.as_ref().map_err(Verdict::bad_namespace)
+    let errors = |errors| Box::new(Verdict::bad_namespace(errors));
+    namespace.policy.as_ref().map_err(errors)
 }

@@ -11,6 +11,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose,
 };
+use rustls::pki_types::ServerName;
 use time::OffsetDateTime;
 
 use super::certificates::{CA_FILE, CERTIFICATE_FILE, Certificates, KEY_FILE, Pair, PairError};
@@ -107,7 +108,8 @@ impl Authority {
         lifetime: Duration,
     ) -> Result<(String, String), SelfSignedError> {
         for name in names {
-            CertificateParams::new([name.clone()])
+            // rcgen takes any ASCII text for a DNS name.
+            ServerName::try_from(name.as_str())
                 .map_err(|_| SelfSignedError::Name { name: name.clone() })?;
         }
         let params = CertificateParams::new(names)?;
@@ -245,9 +247,10 @@ mod tests {
     #[test]
     fn a_bad_name_is_named() {
         let authority = Authority::new().unwrap();
-        let error = authority
-            .issue(&["localhost".to_owned(), "größe".to_owned()], None)
-            .unwrap_err();
-        assert!(error.to_string().contains("größe"), "{error}");
+        for bad in ["größe", "a b", "https://x", ""] {
+            let names = ["localhost".to_owned(), bad.to_owned()];
+            let error = authority.issue(&names, None).unwrap_err().to_string();
+            assert!(error.contains(&format!("{bad:?}")), "{error}");
+        }
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn root(group: &str, kind: &str) -> Option<Root> {
 }
 
 /// Moves a cursor to the pod template, if there is one.
-fn template<'a>(raw: &'a [u8], root: Root) -> Result<Option<Cursor<'a>>, Error> {
+fn template(raw: &str, root: Root) -> Result<Option<Cursor<'_>>, Error> {
     let mut at = Some(Cursor::new(raw));
     for segment in root.pointer.split('/').skip(1) {
         let Some(mut cursor) = at.take() else {
@@ -43,7 +43,7 @@ fn template<'a>(raw: &'a [u8], root: Root) -> Result<Option<Cursor<'a>>, Error> 
 pub(super) fn review(
     group: &str,
     kind: &str,
-    raw: &[u8],
+    raw: &str,
     namespace: &Namespace,
 ) -> Result<Verdict, Error> {
     let not_labelled = || Verdict::allow(Outcome::Skipped, Reason::NotLabelled);
@@ -73,14 +73,15 @@ pub(super) fn review(
     let planned = plan(&pod, policy, root);
     let mut warnings = planned.warnings;
     let verdict = match planned.decision {
-        Decision::Reject(refusal) => match endless(&refusal, &pod) {
-            Some(endless) => Verdict::reject(&endless),
-            None => {
+        Decision::Reject(refusal) => {
+            if let Some(endless) = endless(&refusal, &pod) {
+                Verdict::reject(&endless)
+            } else {
                 let problems = refusal.problems.iter();
                 warnings.extend(problems.map(|problem| format!("pods will be refused: {problem}")));
                 Verdict::allow(Outcome::Allowed, refusal.reason())
             }
-        },
+        }
         Decision::Skip(reason) => Verdict::allow(Outcome::Skipped, reason),
         Decision::Inject(..) | Decision::Unchanged(_) => {
             Verdict::allow(Outcome::Allowed, Reason::None)

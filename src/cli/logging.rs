@@ -6,13 +6,17 @@
 //! panic is reported; only a kill loses the last milliseconds.
 
 use std::io::{self, IsTerminal as _, Write};
+use std::str::FromStr as _;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clap::ValueEnum;
 use tracing::{Level, Metadata};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -55,7 +59,7 @@ impl std::fmt::Debug for Log {
 )]
 pub struct LogLevelError {
     level: String,
-    source: tracing_subscriber::filter::ParseError,
+    source: ParseError,
 }
 
 impl Gathered {
@@ -105,22 +109,22 @@ impl Log {
     /// # Errors
     /// If `level` does not parse.
     pub fn install(&self, format: LogFormat, level: &str) -> Result<(), LogLevelError> {
-        let filter = EnvFilter::try_new(level).map_err(|source| LogLevelError {
+        let filter = Targets::from_str(level).map_err(|source| LogLevelError {
             level: level.to_owned(),
             source,
         })?;
-        let builder = tracing_subscriber::fmt()
-            .with_env_filter(filter)
+        let lines = tracing_subscriber::fmt::layer()
             .with_ansi(io::stderr().is_terminal())
+            .with_target(false)
             .with_writer(self.clone());
+        let registry = tracing_subscriber::registry();
         // Only a test installs twice in one process; the first one stands.
         let _ = match format {
-            LogFormat::Text => builder.with_target(false).try_init(),
-            LogFormat::Json => builder
-                .json()
-                .flatten_event(true)
-                .with_target(false)
-                .try_init(),
+            LogFormat::Text => registry.with(lines.with_filter(filter)).try_init(),
+            LogFormat::Json => {
+                let lines = lines.json().flatten_event(true);
+                registry.with(lines.with_filter(filter)).try_init()
+            }
         };
         Ok(())
     }
@@ -258,7 +262,7 @@ mod tests {
     #[test]
     fn a_bad_level_says_what_was_expected() {
         let log = Log::new(io::sink()).unwrap();
-        let error = log.install(LogFormat::Text, "info,=").unwrap_err();
+        let error = log.install(LogFormat::Text, "info,kube=loud").unwrap_err();
         assert!(
             error.to_string().contains("Expected error, warn"),
             "{error}"

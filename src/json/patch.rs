@@ -1,7 +1,7 @@
 //! A JSON Patch (RFC 6902), written as text.
 
 use super::quote;
-use std::fmt::{Display, Write as _};
+use super::text::escape;
 
 /// Enough for a usual pod's patch, so that it grows once.
 const FIRST_ALLOCATION: usize = 6 * 1024;
@@ -36,29 +36,30 @@ impl Patch {
         operations.into_iter().map(|one| one.path).collect()
     }
 
-    /// `add`: sets a member, or inserts into an array. `value` is JSON text.
-    pub fn add(&mut self, path: impl Display, value: &str) {
-        self.operation("add", path, Some(value));
+    /// `add`: sets a member, or inserts into an array. The path is what `path` amounts to, one
+    /// after the other; `value` is JSON text.
+    pub fn add(&mut self, path: &[&str], value: &str) {
+        self.operation("add", path);
+        self.text.push_str(r#","value":"#);
+        self.text.push_str(value);
+        self.text.push('}');
     }
 
     /// `add` of a string.
-    pub fn add_string(&mut self, path: impl Display, value: &str) {
-        let mut text = String::with_capacity(value.len() + 2);
-        quote(value, &mut text);
-        self.add(path, &text);
-    }
-
-    /// `replace`: changes what is there. `value` is JSON text.
-    pub fn replace(&mut self, path: impl Display, value: &str) {
-        self.operation("replace", path, Some(value));
+    pub fn add_string(&mut self, path: &[&str], value: &str) {
+        self.operation("add", path);
+        self.text.push_str(r#","value":"#);
+        quote(value, &mut self.text);
+        self.text.push('}');
     }
 
     /// `remove`.
-    pub fn remove(&mut self, path: impl Display) {
-        self.operation("remove", path, None);
+    pub fn remove(&mut self, path: &[&str]) {
+        self.operation("remove", path);
+        self.text.push('}');
     }
 
-    fn operation(&mut self, op: &str, path: impl Display, value: Option<&str>) {
+    fn operation(&mut self, op: &str, path: &[&str]) {
         if self.text.capacity() == 0 {
             self.text.reserve(FIRST_ALLOCATION);
         }
@@ -66,22 +67,10 @@ impl Patch {
         self.text.push_str(r#"{"op":""#);
         self.text.push_str(op);
         self.text.push_str(r#"","path":""#);
-        let start = self.text.len();
-        // Writing to a String cannot fail.
-        let _ = write!(self.text, "{path}");
-        let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
-        if self.text.as_bytes()[start..].iter().copied().all(plain) {
-            self.text.push('"');
-        } else {
-            let path = self.text.split_off(start);
-            self.text.pop();
-            quote(&path, &mut self.text);
+        for piece in path {
+            escape(piece, &mut self.text);
         }
-        if let Some(value) = value {
-            self.text.push_str(r#","value":"#);
-            self.text.push_str(value);
-        }
-        self.text.push('}');
+        self.text.push('"');
     }
 
     /// The patch as JSON text.

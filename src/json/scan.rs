@@ -158,6 +158,26 @@ fn escaped_end(text: &[u8], start: usize) -> Option<(usize, bool)> {
     None
 }
 
+/// The offset, from `start` on, of the first character that a JSON string must escape: a quote,
+/// a backslash or a control character.
+pub(super) fn to_escape(text: &[u8], start: usize) -> Option<usize> {
+    let mut at = start;
+    while let Some((lane, _)) = text.get(at..).and_then(<[u8]>::split_first_chunk::<16>) {
+        let lane = u8x16::new(*lane);
+        let last_control = u8x16::splat(0x1f);
+        let special = lane.simd_eq(u8x16::splat(b'"'))
+            | lane.simd_eq(u8x16::splat(b'\\'))
+            | lane.max(last_control).simd_eq(last_control);
+        let found = special.to_bitmask();
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize);
+        }
+        at += 16;
+    }
+    let special = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
+    Some(at + text.get(at..)?.iter().position(special)?)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

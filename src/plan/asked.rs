@@ -5,11 +5,11 @@
 use super::anchor_spec::{AnchorContainer, AnchorPort, AnchorSpec, Protocol, ReadinessProbe};
 use super::container::{Container, Port};
 use super::handler::{Handler, Probe};
-use super::pod::{Place, Pod};
+use super::pod::{Place, Pod, is_one_shot};
 use super::probes;
 use super::reason::Reason;
 use super::sheet::Sheet;
-use super::wrap::{self, Wrapping};
+use super::wrap::{self, Kept, Wrapping};
 use native_host_launcher as launcher;
 use std::borrow::Cow;
 
@@ -27,6 +27,8 @@ pub(super) enum PreStop {
 pub(super) struct Asked<'a> {
     /// Where the container stands.
     pub(super) place: Place,
+    /// Whether it is an init container that runs to its end.
+    pub(super) one_shot: bool,
     /// The program and its arguments.
     pub(super) argv: Vec<Cow<'a, str>>,
     /// The ports that the program listens on, in the anchor's compartment.
@@ -41,6 +43,8 @@ pub(super) struct Asked<'a> {
     pub(super) probed: bool,
     /// Whose preStop hook there is.
     pub(super) pre_stop: PreStop,
+    /// Of a container that was wrapped before: what was known then.
+    pub(super) kept: Option<Kept>,
 }
 
 impl<'a> Asked<'a> {
@@ -49,6 +53,7 @@ impl<'a> Asked<'a> {
         place: Place,
         container: &Container<'a>,
         host_network: bool,
+        wrapping: &Wrapping<'_>,
         sheet: &mut Sheet,
     ) -> Self {
         if container.command.is_empty() {
@@ -75,22 +80,23 @@ impl<'a> Asked<'a> {
             &container.startup,
         ];
         let probed = given.iter().any(|probe| probe.is_some());
+        let mut moved = |which: Which| {
+            // An exec probe of ours, written by hand, is what it would be once injected.
+            probes::in_launcher(place, container, which, &ports, sheet)
+                .or_else(|| probes::of_exec(which.of(container)?, wrapping))
+        };
+        let (liveness, startup) = (moved(Which::Liveness), moved(Which::Startup));
         Self {
             place,
+            one_shot: is_one_shot(place, container),
             argv: container.argv().cloned().collect(),
             readiness: probes::readiness(place, container, &ports, sheet),
-            liveness: probes::in_launcher(place, container, Which::Liveness, &ports, sheet),
-            startup: probes::in_launcher(place, container, Which::Startup, &ports, sheet),
+            liveness,
+            startup,
             ports,
             probed,
-            pre_stop: match container
-                .lifecycle
-                .as_ref()
-                .and_then(|l| l.pre_stop.as_ref())
-            {
-                Some(_) => PreStop::Own,
-                None => PreStop::Ours,
-            },
+            pre_stop: pre_stop(container, wrapping),
+            kept: None,
         }
     }
 
@@ -138,22 +144,20 @@ impl<'a> Asked<'a> {
         let ours = |which: Which, from_line: Option<launcher::Probe>| {
             from_line.or_else(|| probes::of_exec(which.of(container)?, wrapping))
         };
+        let pre_stop = pre_stop(container, wrapping);
+        let mut kept_line = inner.kept;
+        kept_line.grace = wrapping.stop_grace(container).or(kept_line.grace);
         Some(Self {
             place,
+            one_shot: is_one_shot(place, container),
             argv: inner.argv,
             ports,
             readiness,
             liveness: ours(Which::Liveness, inner.liveness),
             startup: ours(Which::Startup, inner.startup),
             probed: true,
-            pre_stop: match container
-                .lifecycle
-                .as_ref()
-                .and_then(|l| l.pre_stop.as_ref())
-            {
-                Some(hook) if !wrapping.is_our_stop(hook) => PreStop::Own,
-                _ => PreStop::Ours,
-            },
+            pre_stop,
+            kept: Some(kept_line),
         })
     }
 
@@ -164,6 +168,13 @@ impl<'a> Asked<'a> {
             ports: self.ports.clone(),
             readiness: self.readiness.clone(),
         }
+    }
+}
+
+fn pre_stop(container: &Container<'_>, wrapping: &Wrapping<'_>) -> PreStop {
+    match container.pre_stop() {
+        Some(hook) if !wrapping.is_our_stop(hook) => PreStop::Own,
+        _ => PreStop::Ours,
     }
 }
 
@@ -238,18 +249,23 @@ fn read_ports(
 ) -> Vec<AnchorPort> {
     let mut ports = Vec::new();
     for (i, port) in container.ports.iter().flatten().enumerate() {
-        let field = sheet.container_field(place, &format!("ports[{i}]"));
+        let field = |sheet: &Sheet| sheet.container_field(place, &format!("ports[{i}]"));
         // On a hostNetwork pod the API server fills hostPort in by itself.
         if port.host_port.is_some_and(|host| host != 0) && !host_network {
             sheet.warn(
-                &format!("{field}.hostPort"),
+                &format!("{}.hostPort", field(sheet)),
                 "dropped: the program gets an IP of its own, that of its anchor",
             );
         }
         match anchor_port(port) {
             Ok(port) => ports.push(port),
             Err((name, value, text)) => {
-                sheet.refuse(Reason::Malformed, format!("{field}.{name}"), value, text);
+                sheet.refuse(
+                    Reason::Malformed,
+                    format!("{}.{name}", field(sheet)),
+                    value,
+                    text,
+                );
             }
         }
     }
@@ -293,7 +309,12 @@ pub(super) fn warn_of_hooks(place: Place, container: &Container<'_>, sheet: &mut
         ("preStop", &lifecycle.pre_stop),
     ];
     for (name, hook) in hooks {
-        if matches!(hook, Some(Handler::Http(_) | Handler::Tcp { .. })) {
+        let to_the_pod = match hook {
+            Some(Handler::Http(http)) => http.host.is_none(),
+            Some(Handler::Tcp { host, .. }) => host.is_none(),
+            _ => false,
+        };
+        if to_the_pod {
             let field = sheet.container_field(place, &format!("lifecycle.{name}"));
             sheet.warn(
                 &field,

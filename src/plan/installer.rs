@@ -1,6 +1,7 @@
 //! The init container that brings our launcher to the node.
 
 use super::container::Container;
+use super::mounts;
 use super::pod::{Place, Pod};
 use super::reason::Reason;
 use super::sheet::Sheet;
@@ -153,6 +154,8 @@ fn difference(found: &Container<'_>, image: &str) -> Option<(&'static str, Optio
     } else if !mounted {
         Some(("volumeMounts", None))
     } else {
-        None
+        // One over its own image would change what it runs.
+        let foreign = mounts::foreign(found)?;
+        Some(("volumeMounts", Some(foreign.path.clone().into_owned())))
     }
 }

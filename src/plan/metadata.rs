@@ -4,6 +4,7 @@ use super::pod::Pod;
 use super::reason::Reason;
 use super::sheet::Sheet;
 use crate::names::{PREFIX, annotation, label};
+use crate::policy::KEYS;
 
 /// The version of the contract that the marker carries.
 pub const MARKER: &str = "v1";
@@ -25,18 +26,19 @@ pub fn is_workload_name(value: &str) -> bool {
 /// Checks the labels under our prefix.
 pub(super) fn labels(pod: &Pod<'_>, sheet: &mut Sheet) {
     for (key, value) in pod.labels.iter().filter(|(key, _)| key.starts_with(PREFIX)) {
+        if key == label::WORKLOAD && is_workload_name(value) {
+            continue;
+        }
         let field = sheet.field(format_args!("metadata.labels[{key}]"));
         let value = value.to_owned();
         if key == label::WORKLOAD {
-            if !is_workload_name(&value) {
-                sheet.refuse(
-                    Reason::Metadata,
-                    field,
-                    value,
-                    "expected the workload's name: at most 63 letters, digits, `-`, `_` or `.`, a \
-                     letter or digit first and last, e.g. \"albums\"",
-                );
-            }
+            sheet.refuse(
+                Reason::Metadata,
+                field,
+                value,
+                "expected the workload's name: at most 63 letters, digits, `-`, `_` or `.`, a \
+                 letter or digit first and last, e.g. \"albums\"",
+            );
         } else if label::RESERVED.contains(&key) {
             sheet.refuse(
                 Reason::Metadata,
@@ -49,26 +51,25 @@ pub(super) fn labels(pod: &Pod<'_>, sheet: &mut Sheet) {
                 ),
             );
         } else {
-            let known = [label::WORKLOAD];
-            let hint = nearest(key, &known)
-                .map(|near| format!("; did you mean {near}?"))
-                .unwrap_or_default();
-            sheet.refuse(
-                Reason::Metadata,
-                field,
-                value,
-                format!("no such label under {PREFIX}{hint} (policy is set by annotations)"),
-            );
+            sheet.refuse(Reason::Metadata, field, value, unknown_label(key));
         }
     }
 }
 
-/// The one of `known` that is close enough to `key` to be what was meant.
-fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
-    known
-        .iter()
-        .copied()
-        .find(|near| strsim::damerau_levenshtein(key, near) <= 3)
+/// What is said of a label under our prefix that is none.
+fn unknown_label(key: &str) -> String {
+    if KEYS.iter().any(|policy| policy.name == key) {
+        return "this is an annotation; move it to metadata.annotations".to_owned();
+    }
+    if annotation::OWN.contains(&key) {
+        return "native-host itself writes this, as an annotation; remove it".to_owned();
+    }
+    let hint = if strsim::damerau_levenshtein(key, label::WORKLOAD) <= 3 {
+        format!("; did you mean {}?", label::WORKLOAD)
+    } else {
+        format!("; the one label of a pod is {}", label::WORKLOAD)
+    };
+    format!("no such label under {PREFIX}{hint}")
 }
 
 /// Whether the pod says of itself that it was injected. A marker of another version, or an

@@ -15,12 +15,15 @@
 
 pub mod anchor_spec;
 mod annotate;
+mod arrival;
 mod asked;
 pub mod container;
+mod default_probes;
 mod guard;
 pub mod handler;
 mod installer;
 mod metadata;
+mod mounts;
 mod placement;
 mod plumbing;
 pub mod pod;
@@ -34,7 +37,7 @@ mod wrap;
 pub use metadata::{MARKER, is_workload_name};
 
 use crate::json::Patch;
-use crate::names::{annotation, label};
+use crate::names::{annotation, label, policy as key};
 use crate::policy::{LauncherKind, Mesh, Mode, Policy};
 use anchor_spec::{AnchorSpec, MeshProxy};
 use asked::Asked;
@@ -76,6 +79,12 @@ pub fn plan(pod: &Pod<'_>, namespace: &Policy, root: Root) -> Planned {
             warnings: Vec::new(),
         };
     }
+    if namespace.mode == Mode::Off {
+        return Planned {
+            decision: Decision::Skip(Reason::ModeOff),
+            warnings: Vec::new(),
+        };
+    }
     let mut sheet = Sheet::new(root);
     let marked = metadata::marked(pod, &mut sheet);
     let spec = if marked {
@@ -83,8 +92,8 @@ pub fn plan(pod: &Pod<'_>, namespace: &Policy, root: Root) -> Planned {
     } else {
         None
     };
-    if marked && spec.is_none() {
-        return refused(sheet);
+    if !sheet.problems.is_empty() {
+        return refused(sheet); // what it says of itself cannot be relied on
     }
     let policy = match namespace.with_pod(policy_annotations(pod, spec.as_ref())) {
         Ok(policy) => policy,
@@ -96,12 +105,6 @@ pub fn plan(pod: &Pod<'_>, namespace: &Policy, root: Root) -> Planned {
             Cow::Borrowed(namespace)
         }
     };
-    if policy.mode == Mode::Off {
-        return Planned {
-            decision: Decision::Skip(Reason::ModeOff),
-            warnings: Vec::new(),
-        };
-    }
     let anchor = rules(pod, &policy, spec.as_ref(), &mut sheet);
     conclude(sheet, anchor, marked, policy.mode)
 }
@@ -156,39 +159,50 @@ fn rules(
     metadata::labels(pod, sheet);
     security::foreign_proxies(pod, sheet);
     security::linux_only(pod, sheet);
-    security::host_process(pod, sheet);
+    security::host_process(pod, marked, sheet);
     guard::launcher(policy, sheet);
 
     let wrapping = Wrapping::new(policy);
     let chosen = asked::to_wrap(pod, policy.containers.as_deref(), sheet);
     let asked = read_asked(pod, policy, &chosen, spec, &wrapping, sheet);
+    default_probes::check_health_port(pod, &asked, policy, sheet);
     guard::executables(pod, &asked, &wrapping, policy, sheet);
+    if policy.launcher == LauncherKind::Cplauncher && !policy.ip_env.is_empty() {
+        let field = sheet.field(format_args!("metadata.annotations[{}]", key::IP_ENV));
+        sheet.warn(
+            &field,
+            "not set: cplauncher cannot change the program's environment (the launcher \
+             native-host can)",
+        );
+    }
 
     let needs_tool = wrapping.needs_tool(&asked, sheet);
     let volumes = plumbing::Volumes {
         launcher_image: wrapping.image().filter(|_| needs_tool),
         status: policy.launcher != LauncherKind::Cplauncher,
     };
-    placement::place(pod, policy, volumes.launcher_image.is_some(), sheet);
+    let by_image = volumes.launcher_image.is_some();
+    placement::place(pod, policy, by_image, marked, sheet);
 
-    let stop = Stop::new(&pod.spec, &asked, marked, &wrapping, policy);
-    stop.write(&pod.spec, sheet);
+    let stop = Stop::new(pod, &asked, marked, &wrapping, policy);
+    stop.write(pod, sheet);
     for (place, container) in pod.spec.all_containers() {
         let wrapped = asked.iter().find(|asked| asked.place == place);
         security::account(pod, place, container, wrapped.is_some(), policy, sheet);
-        plumbing::write_mounts(place, container, wrapped.is_some(), volumes, marked, sheet);
+        let wraps = wrapped.map(|_| &wrapping);
+        mounts::write(place, container, wraps, volumes, marked, sheet);
         match wrapped {
             None => guard::warn_of_unwrapped(place, container, sheet),
             Some(asked) => {
-                let vars = plumbing::variables(place, container, sheet);
+                let refers = asked.argv.iter().any(|arg| arg.contains("$("));
+                let vars = plumbing::variables(place, container, marked || refers, sheet);
                 wrap::write(container, asked, &vars, stop.grace(), &wrapping, sheet);
                 plumbing::write_env(place, container, &vars, marked, sheet);
                 plumbing::warn_of_pod_ip(place, &vars, wrapping.probes_itself(), sheet);
                 probes::write(container, asked, &wrapping, sheet);
-                let one_shot = matches!(place, Place::Init(_)) && !container.is_sidecar();
-                stop.write_hook(container, asked, one_shot, &wrapping, sheet);
+                stop.write_hook(container, asked, &wrapping, sheet);
                 asked::warn_of_hooks(place, container, sheet);
-                finish_container(place, container, sheet);
+                finish_container(place, container, marked, sheet);
             }
         }
     }
@@ -230,8 +244,9 @@ fn read_asked<'a>(
         }
         let asked = match spec {
             None => {
-                let mut asked = Asked::as_written(place, container, pod.spec.host_network, sheet);
-                probes::defaults(&mut asked, policy, sheet);
+                let host_network = pod.spec.host_network;
+                let mut asked = Asked::as_written(place, container, host_network, wrapping, sheet);
+                default_probes::add(&mut asked, policy, sheet);
                 Some(asked)
             }
             Some(spec) => Asked::unwrapped(place, container, spec, wrapping, sheet),
@@ -242,7 +257,12 @@ fn read_asked<'a>(
 }
 
 /// What is left to say of a wrapped container.
-fn finish_container(place: Place, container: &container::Container<'_>, sheet: &mut Sheet) {
+fn finish_container(
+    place: Place,
+    container: &container::Container<'_>,
+    marked: bool,
+    sheet: &mut Sheet,
+) {
     if container
         .ports
         .as_ref()
@@ -251,11 +271,14 @@ fn finish_container(place: Place, container: &container::Container<'_>, sheet: &
         // Left on a hostNetwork pod they become host ports, and a second replica never schedules.
         sheet.remove_in(place, "/ports");
     }
-    // The API server fills in `File` before it asks us, so that cannot be told from a choice.
-    if matches!(
-        container.termination_message_policy.as_deref(),
-        None | Some("" | "File")
-    ) {
+    // The API server fills in `File` before it asks us, so that cannot be told from a choice; once
+    // injected, it is somebody's.
+    if !marked
+        && matches!(
+            container.termination_message_policy.as_deref(),
+            None | Some("" | "File")
+        )
+    {
         sheet.add_string_in(place, "/terminationMessagePolicy", "FallbackToLogsOnError");
     }
     if container.interactive {
@@ -301,19 +324,14 @@ fn conclude(mut sheet: Sheet, anchor: AnchorSpec, marked: bool, mode: Mode) -> P
     if sheet.problems.is_empty() && marked {
         let status = Patch::segment(annotation::ANCHOR_STATUS);
         let status = format!("{}/metadata/annotations/{status}", sheet.root.pointer);
-        if let Some(path) = sheet.patch.paths().iter().find(|path| **path != status) {
-            let field = path
-                .trim_start_matches('/')
-                .replace('/', ".")
-                .replace("~1", "/");
-            let problem = Refusal::one(
-                Reason::Invariant,
-                field,
-                "the pod says that it was injected, but this field is not as native-host writes \
-                 it; was it changed by another webhook, or is it from another version? Apply the \
-                 original manifest",
-            );
-            sheet.problems.extend(problem.problems);
+        let changed = sheet.patch.paths();
+        let changed = changed.iter().filter(|path| **path != status);
+        let fields: Vec<_> = changed.map(|path| sheet::field_of_pointer(path)).collect();
+        for field in fields {
+            let text = "the pod says that it was injected, but this field is not as native-host \
+                writes it; was it changed by another webhook, or is it from another version? \
+                Apply the original manifest";
+            sheet.refuse(Reason::Invariant, field, None, text);
         }
     }
     if !sheet.problems.is_empty() {

@@ -11,9 +11,15 @@ use serde_json::{Value, json};
 use std::sync::LazyLock;
 
 /// nodeSelector, tolerations, affinity.
-pub(super) fn place(pod: &Pod<'_>, policy: &Policy, launcher_image: bool, sheet: &mut Sheet) {
+pub(super) fn place(
+    pod: &Pod<'_>,
+    policy: &Policy,
+    launcher_image: bool,
+    marked: bool,
+    sheet: &mut Sheet,
+) {
     node_selector(pod, policy, sheet);
-    tolerations(pod, policy, sheet);
+    tolerations(pod, policy, marked, sheet);
     if launcher_image {
         affinity(pod, sheet);
     }
@@ -60,7 +66,7 @@ fn node_selector(pod: &Pod<'_>, policy: &Policy, sheet: &mut Sheet) {
     if present.is_some() {
         for (name, value, _) in missing {
             sheet.add_string(
-                format_args!("/spec/nodeSelector/{}", Patch::segment(name)),
+                &format!("/spec/nodeSelector/{}", Patch::segment(name)),
                 value,
             );
         }
@@ -79,7 +85,7 @@ fn refuse_endless_wait(pod: &Pod<'_>, missing: &[(&str, &str, String)], sheet: &
     let terms = pod
         .spec
         .affinity
-        .and_then(|raw| serde_json::from_slice(raw).ok());
+        .and_then(|raw| serde_json::from_str(raw).ok());
     let terms: &[Value] = terms
         .as_ref()
         .and_then(|affinity: &Value| affinity.pointer(REQUIRED_TERMS))
@@ -117,11 +123,11 @@ fn requires(term: &Value, name: &str, value: &str) -> bool {
         })
 }
 
-fn tolerations(pod: &Pod<'_>, policy: &Policy, sheet: &mut Sheet) {
+fn tolerations(pod: &Pod<'_>, policy: &Policy, marked: bool, sheet: &mut Sheet) {
     if policy.tolerations.is_empty() {
         return;
     }
-    let present: Vec<Toleration> = match pod.spec.tolerations.map(serde_json::from_slice) {
+    let present: Vec<Toleration> = match pod.spec.tolerations.map(serde_json::from_str) {
         None => Vec::new(),
         Some(Ok(list)) => list,
         Some(Err(error)) => {
@@ -135,6 +141,24 @@ fn tolerations(pod: &Pod<'_>, policy: &Policy, sheet: &mut Sheet) {
         .iter()
         .filter(|one| !present.contains(one))
         .collect();
+    if pod.of_daemonset && !missing.is_empty() {
+        let field = sheet.field("spec.tolerations");
+        sheet.refuse(
+            Reason::Placement,
+            field,
+            None,
+            format!(
+                "a DaemonSet reads its template to choose nodes, so the template itself must have \
+                 the tolerations {} (the namespace's policy says so, annotation {}); otherwise it \
+                 passes over the nodes of that taint",
+                json!(missing),
+                key::TOLERATIONS
+            ),
+        );
+    }
+    if marked {
+        return; // they were there; what became of them since is the scheduler's business
+    }
     if pod.spec.tolerations.is_some() {
         for toleration in missing {
             sheet.add("/spec/tolerations/-", &json!(toleration).to_string());
@@ -168,7 +192,7 @@ fn affinity(pod: &Pod<'_>, sheet: &mut Sheet) {
         return;
     };
     let expression = not_2019();
-    let present: Value = match serde_json::from_slice(affinity) {
+    let present: Value = match serde_json::from_str(affinity) {
         Ok(value) => value,
         Err(error) => {
             let field = sheet.field("spec.affinity");
@@ -195,7 +219,7 @@ fn affinity(pod: &Pod<'_>, sheet: &mut Sheet) {
         value = json!({ name: value });
         path = parent;
     }
-    sheet.add(format_args!("/spec/affinity{path}"), &value.to_string());
+    sheet.add(&format!("/spec/affinity{path}"), &value.to_string());
 }
 
 /// Terms are alternatives, so each gets the expression. A term without any requirement matches
@@ -210,8 +234,8 @@ fn add_to_term(term: &Value, index: usize, expression: &Value, sheet: &mut Sheet
     }
     let base = format!("/spec/affinity{REQUIRED_TERMS}/{index}/matchExpressions");
     if term["matchExpressions"].is_array() {
-        sheet.add(format_args!("{base}/-"), &expression.to_string());
+        sheet.add(&format!("{base}/-"), &expression.to_string());
     } else {
-        sheet.add(base, &json!([expression]).to_string());
+        sheet.add(&base, &json!([expression]).to_string());
     }
 }

@@ -1,12 +1,10 @@
-//! What injection adds beside the command: variables, volumes, mounts, the launcher's init
-//! container, the readiness gate.
+//! What injection adds beside the command: variables, volumes, the readiness gate.
 
-use super::container::{Container, Env, EnvVar, Mount};
+use super::container::{Container, EnvVar, is_reserved};
 use super::pod::{Place, Pod};
 use super::reason::Reason;
 use super::sheet::Sheet;
-use super::wrap::is_pod_ip;
-use crate::json::{Cursor, quote};
+use crate::json::{Cursor, array};
 use crate::names::{annotation, env, gate, injected};
 use serde_json::{Value, json};
 use std::sync::LazyLock;
@@ -21,7 +19,8 @@ pub(super) struct Volumes<'p> {
 }
 
 impl Volumes<'_> {
-    fn wanted(self) -> impl Iterator<Item = (&'static str, &'static str)> {
+    /// The volumes, and where each is mounted.
+    pub(super) fn wanted(self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let launcher = self
             .launcher_image
             .map(|_| (injected::LAUNCHER, injected::LAUNCHER_DIR));
@@ -38,21 +37,28 @@ const VARIABLES: [(&str, &str); 2] = [
     (env::POD_NAMESPACE, "metadata.namespace"),
 ];
 
-/// Reads a wrapped container's variables, as far as some rule needs them.
+/// Reads a wrapped container's variables; none, if no rule needs any: pods can have hundreds.
+/// `all` says that rules need them whatever they are.
 pub(super) fn variables<'a>(
     place: Place,
     container: &Container<'a>,
+    all: bool,
     sheet: &mut Sheet,
 ) -> Vec<EnvVar<'a>> {
-    match container.env.as_ref().map(Env::read) {
-        None => Vec::new(),
-        Some(Ok(vars)) => vars,
-        Some(Err(error)) => {
-            let field = sheet.container_field(place, "env");
-            sheet.refuse(Reason::Malformed, field, None, error.to_string());
-            Vec::new()
+    let Some(env) = &container.env else {
+        return Vec::new();
+    };
+    let read = || {
+        if all || env.matters() {
+            return env.read();
         }
-    }
+        Ok(Vec::new())
+    };
+    read().unwrap_or_else(|error| {
+        let field = sheet.container_field(place, "env");
+        sheet.refuse(Reason::Malformed, field, None, error.to_string());
+        Vec::new()
+    })
 }
 
 /// Puts our variables before all others, so that those can refer to them; refuses a workload
@@ -66,26 +72,22 @@ pub(super) fn write_env(
 ) {
     let mut missing: Vec<_> = VARIABLES.to_vec();
     for (i, var) in vars.iter().enumerate() {
-        if !env::RESERVED
-            .iter()
-            .any(|name| var.name.eq_ignore_ascii_case(name))
-        {
+        if !is_reserved(&var.name) {
             continue;
         }
         let ours = VARIABLES.iter().find(|(name, path)| {
             var.name == *name && var.field_path.as_deref() == Some(*path) && !var.unknown
         });
-        match ours.filter(|_| marked) {
-            Some(ours) => missing.retain(|wanted| wanted != ours),
-            None => {
-                let field = sheet.container_field(place, &format!("env[{i}].name"));
-                sheet.refuse(
-                    Reason::Plumbing,
-                    field,
-                    var.name.clone().into_owned(),
-                    "native-host sets this variable itself; remove it",
-                );
-            }
+        if let Some(ours) = ours.filter(|_| marked) {
+            missing.retain(|wanted| wanted != ours);
+        } else {
+            let field = sheet.container_field(place, &format!("env[{i}].name"));
+            sheet.refuse(
+                Reason::Plumbing,
+                field,
+                var.name.clone().into_owned(),
+                "native-host sets this variable itself; remove it",
+            );
         }
     }
     if missing.is_empty() {
@@ -94,7 +96,7 @@ pub(super) fn write_env(
     let entries: Vec<_> = missing.iter().map(variable).collect();
     if container.env.as_ref().is_some_and(|env| !env.is_empty()) {
         for (i, entry) in entries.iter().enumerate() {
-            sheet.add_in(place, format_args!("/env/{i}"), entry);
+            sheet.add_in(place, &format!("/env/{i}"), entry);
         }
     } else {
         sheet.add_in(place, "/env", &array(&entries));
@@ -108,7 +110,7 @@ pub(super) fn warn_of_pod_ip(
     launcher_overrides: bool,
     sheet: &mut Sheet,
 ) {
-    for (i, ip) in vars.iter().enumerate().filter(|(_, var)| is_pod_ip(var)) {
+    for (i, ip) in vars.iter().enumerate().filter(|(_, var)| var.is_pod_ip()) {
         if !launcher_overrides {
             let field = sheet.container_field(place, &format!("env[{i}]"));
             sheet.warn(
@@ -141,112 +143,9 @@ pub(super) fn warn_of_pod_ip(
     }
 }
 
-/// Refuses mounts that collide with ours, and adds ours to a wrapped container.
-pub(super) fn write_mounts(
-    place: Place,
-    container: &Container<'_>,
-    wrapped: bool,
-    volumes: Volumes<'_>,
-    marked: bool,
-    sheet: &mut Sheet,
-) {
-    let mounts = container.mounts.as_deref().unwrap_or_default();
-    let mut missing: Vec<_> = volumes.wanted().filter(|_| wrapped).collect();
-    for (i, mount) in mounts.iter().enumerate() {
-        if !is_ours_by_name(mount) && !is_in_our_dir(&mount.path) {
-            continue;
-        }
-        let allowed = wrapped || container.name == injected::LAUNCHER;
-        let ours = volumes.wanted().find(|(name, path)| {
-            allowed && mount.name == *name && mount.path == *path && !mount.sub_path
-        });
-        match ours.filter(|_| marked) {
-            Some(ours) => missing.retain(|wanted| *wanted != ours),
-            None => {
-                let field = sheet.container_field(place, &format!("volumeMounts[{i}]"));
-                sheet.refuse(
-                    Reason::Plumbing,
-                    field,
-                    format!("{} at {}", mount.name, mount.path),
-                    format!(
-                        "native-host keeps its own files in {} and the volumes {} and {}; choose \
-                         another place or name",
-                        our_dir(),
-                        injected::LAUNCHER,
-                        injected::ANCHOR_VOLUME
-                    ),
-                );
-            }
-        }
-    }
-    let entries: Vec<_> = missing.iter().map(mount).collect();
-    if container.mounts.is_some() {
-        for entry in &entries {
-            sheet.add_in(place, "/volumeMounts/-", entry);
-        }
-    } else if !entries.is_empty() {
-        sheet.add_in(place, "/volumeMounts", &array(&entries));
-    }
-}
-
 /// JSON text of a variable that is filled from a field of the pod.
 fn variable((name, path): &(&str, &str)) -> String {
     format!(r#"{{"name":"{name}","valueFrom":{{"fieldRef":{{"fieldPath":"{path}"}}}}}}"#)
-}
-
-/// JSON text of a mount. The programs only read what is there.
-fn mount((name, path): &(&str, &str)) -> String {
-    let mut text = format!(r#"{{"name":"{name}","mountPath":"#);
-    quote(path, &mut text);
-    text.push_str(r#","readOnly":true}"#);
-    text
-}
-
-/// JSON text of an array of such texts.
-fn array(entries: &[impl std::borrow::Borrow<str>]) -> String {
-    format!("[{}]", entries.join(","))
-}
-
-fn is_ours_by_name(mount: &Mount<'_>) -> bool {
-    mount.name == injected::LAUNCHER || mount.name == injected::ANCHOR_VOLUME
-}
-
-/// `C:\native-host`, the folder that both of our mounts lie in.
-fn our_dir() -> &'static str {
-    injected::LAUNCHER_DIR
-        .rsplit_once('\\')
-        .map_or(injected::LAUNCHER_DIR, |(dir, _)| dir)
-}
-
-/// Whether a mount path lies in our folder, or is it, or holds it, as Windows compares. The
-/// kubelet puts `c:` before a path without a drive (`MakeAbsolutePath`, pkg/volume/util).
-fn is_in_our_dir(path: &str) -> bool {
-    const STEM: &[u8] = b"native";
-    // Nearly all paths are long enough and have nothing of ours in them.
-    if path.len() > r"\\c:\\".len()
-        && !path
-            .as_bytes()
-            .windows(STEM.len())
-            .any(|part| part.eq_ignore_ascii_case(STEM))
-    {
-        return false;
-    }
-    let path = path.replace('/', r"\").to_ascii_lowercase();
-    let mut absolute = match path.as_bytes() {
-        [b'\\', ..] => format!("c:{path}"),
-        [_, b':', ..] => path,
-        _ => format!(r"c:\{path}"),
-    };
-    while absolute.contains(r"\\") {
-        absolute = absolute.replace(r"\\", r"\");
-    }
-    let absolute = absolute.trim_end_matches(['\\', '.', ' ']);
-    let ours = our_dir().to_ascii_lowercase();
-    absolute == "c:"
-        || absolute.starts_with(r"c:\native~") // its short name (8.3)
-        || absolute
-            .strip_prefix(&ours)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('\\'))
 }
 
 /// Adds our volumes; refuses the pod's own of the same names.
@@ -301,7 +200,7 @@ fn is_volume(present: &Cursor<'_>, wanted: &str) -> bool {
     let Ok(raw) = present.clone().raw() else {
         return false;
     };
-    let Ok(Value::Object(mut volume)) = serde_json::from_slice(raw) else {
+    let Ok(Value::Object(mut volume)) = serde_json::from_str(raw) else {
         return false;
     };
     if let Some(Value::Object(source)) = volume.get_mut("downwardAPI") {

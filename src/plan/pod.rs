@@ -24,10 +24,10 @@ impl<'a> StringMap<'a> {
             return Ok(None);
         }
         let mut entries = Vec::new();
-        cursor.object(|key, value| {
-            if wanted(key) {
+        cursor.members(|key, value| {
+            if wanted(&key) {
                 let text = value.string_or_null()?.unwrap_or_default();
-                entries.push((Cow::Owned(key.to_owned()), text));
+                entries.push((key, text));
                 Ok(())
             } else {
                 value.skip()
@@ -81,22 +81,31 @@ pub struct PodSpec<'a> {
     /// `nodeSelector`
     pub node_selector: Option<StringMap<'a>>,
     /// `tolerations`
-    pub tolerations: Option<&'a [u8]>,
+    pub tolerations: Option<&'a str>,
     /// `affinity`
-    pub affinity: Option<&'a [u8]>,
+    pub affinity: Option<&'a str>,
     /// `hostNetwork`
     pub host_network: bool,
     /// `os.name`
     pub os: Option<Cow<'a, str>>,
     /// `securityContext`
     pub security: SecurityContext<'a>,
-    /// Fields of the spec itself that only Linux has, and that are set.
-    pub linux_only: Vec<&'static str>,
+    /// Fields of the spec itself that only Linux has, and that are set, with their values.
+    pub linux_only: Vec<(&'static str, &'a str)>,
     /// `terminationGracePeriodSeconds`
     pub grace_seconds: Option<i64>,
     /// `readinessGates[].conditionType`; `None` if there is no such array.
     pub readiness_gates: Option<Vec<Cow<'a, str>>>,
 }
+
+/// What the API server refuses on a Windows pod, and the value that it lets pass
+/// (`validateWindows`, pkg/apis/core/validation/validation.go).
+const LINUX_ONLY: [(&str, &str); 4] = [
+    ("hostPID", "false"),
+    ("hostIPC", "false"),
+    ("hostUsers", "null"),
+    ("shareProcessNamespace", "null"),
+];
 
 /// The grace period that the API server fills in
 /// (`DefaultTerminationGracePeriodSeconds`, `k8s.io/api/core/v1/types.go`).
@@ -189,16 +198,15 @@ impl<'a> PodSpec<'a> {
             "securityContext" => self.security = SecurityContext::read(value)?,
             "terminationGracePeriodSeconds" => self.grace_seconds = value.int_or_null()?,
             "readinessGates" => self.readiness_gates = read_gates(value)?,
-            // The list of ValidatePodSpec's validateWindows, pkg/apis/core/validation.
-            "hostPID" if value.bool_or_null()? == Some(true) => self.linux_only.push("hostPID"),
-            "hostIPC" if value.bool_or_null()? == Some(true) => self.linux_only.push("hostIPC"),
-            "hostPID" | "hostIPC" => {}
-            "hostUsers" if value.bool_or_null()?.is_some() => self.linux_only.push("hostUsers"),
-            "shareProcessNamespace" if value.bool_or_null()?.is_some() => {
-                self.linux_only.push("shareProcessNamespace");
-            }
-            "hostUsers" | "shareProcessNamespace" => {}
-            _ => value.skip()?,
+            _ => match LINUX_ONLY.iter().find(|(name, _)| *name == key) {
+                Some((name, harmless)) => {
+                    let raw = value.raw()?;
+                    if raw != "null" && raw != *harmless {
+                        self.linux_only.push((name, raw));
+                    }
+                }
+                None => value.skip()?,
+            },
         }
         Ok(())
     }
@@ -211,10 +219,20 @@ impl<'a> PodSpec<'a> {
             .chain(regular.map(|(i, container)| (Place::Regular(i), container)))
     }
 
-    /// The grace period in force.
+    /// The grace period in force. A negative one is 1 (`CheckGracefulDelete`,
+    /// pkg/registry/core/pod/strategy.go).
     pub fn effective_grace(&self) -> i64 {
-        self.grace_seconds.unwrap_or(DEFAULT_GRACE_SECONDS)
+        match self.grace_seconds {
+            None => DEFAULT_GRACE_SECONDS,
+            Some(negative) if negative < 0 => 1,
+            Some(seconds) => seconds,
+        }
     }
+}
+
+/// Whether a container runs to its end before the others start: it has no probes and no hooks.
+pub fn is_one_shot(place: Place, container: &Container<'_>) -> bool {
+    matches!(place, Place::Init(_)) && !container.is_sidecar()
 }
 
 /// Where a container stands in the spec.
@@ -226,7 +244,7 @@ pub enum Place {
     Regular(usize),
 }
 
-fn raw_or_null<'a>(value: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, Error> {
+fn raw_or_null<'a>(value: &mut Cursor<'a>) -> Result<Option<&'a str>, Error> {
     if value.null()? {
         Ok(None)
     } else {

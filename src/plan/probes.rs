@@ -2,7 +2,7 @@
 //! startup must restart the program, so they move into the launcher, or become exec probes
 //! under plain cplauncher. Exec probes stay what they are.
 
-use super::anchor_spec::{AnchorPort, Protocol, ReadinessCheck, ReadinessProbe, Timing};
+use super::anchor_spec::{AnchorPort, ReadinessCheck, ReadinessProbe, Timing};
 use super::asked::{Asked, Which};
 use super::container::Container;
 use super::handler::{Handler, HttpGet, PortRef, Probe};
@@ -10,7 +10,6 @@ use super::pod::Place;
 use super::reason::Reason;
 use super::sheet::Sheet;
 use super::wrap::Wrapping;
-use crate::policy::{self, Policy, Probes};
 use native_host_launcher::{Action, Command, Probe as LauncherProbe, ProbeCommand};
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -21,9 +20,6 @@ use std::borrow::Cow;
 const EXEC_PERIOD: u32 = 30;
 /// A process start on a busy Windows node takes its time: no exec probe has less.
 const EXEC_TIMEOUT: u32 = 5;
-/// How often a default startup probe may fail before the program is restarted: five minutes.
-const STARTUP_FAILURES: u32 = 30;
-
 /// A problem with one field of a probe.
 type Fault = (&'static str, Option<String>, String);
 
@@ -115,7 +111,7 @@ fn report<T>(
     })
 }
 
-fn with_timing(action: Action, timing: Timing, grace: Option<u32>) -> LauncherProbe {
+pub(super) fn with_timing(action: Action, timing: Timing, grace: Option<u32>) -> LauncherProbe {
     LauncherProbe {
         action,
         initial_delay: timing.initial_delay,
@@ -273,71 +269,6 @@ fn grace(probe: &Probe<'_>) -> Result<Option<u32>, Fault> {
         .transpose()
 }
 
-/// Makes probes up for a container that has none: three HTTP probes if it has a health port,
-/// else a TCP readiness probe on its first port. TCP restarts nothing: that a port accepts says
-/// little of a program's health, and a program that is slow to open it would be killed.
-pub(super) fn defaults(asked: &mut Asked<'_>, policy: &Policy, sheet: &mut Sheet) {
-    if asked.probed || policy.probes == Probes::None {
-        return;
-    }
-    let tcp = |port: &&AnchorPort| port.protocol == Protocol::Tcp;
-    let health = asked
-        .ports
-        .iter()
-        .filter(tcp)
-        .find(|port| match &policy.health_port {
-            policy::PortRef::Name(name) => port.name.as_ref() == Some(name),
-            policy::PortRef::Number(number) => port.port == *number,
-        });
-    if let Some(health) = health {
-        let base = policy.health_path.trim_end_matches('/');
-        let (port, https) = (health.port, false);
-        let check = |name: &str| (port, format!("{base}/{name}"), https, Vec::new());
-        let (port, path, https, headers) = check("readiness");
-        asked.readiness = Some(ReadinessProbe {
-            check: ReadinessCheck::HttpGet {
-                port,
-                path,
-                https,
-                headers,
-            },
-            timing: Timing::default(),
-        });
-        let (port, path, https, headers) = check("liveness");
-        let action = Action::Http {
-            port,
-            path,
-            https,
-            headers,
-        };
-        asked.liveness = Some(with_timing(action, Timing::default(), None));
-        let (port, path, https, headers) = check("startup");
-        let action = Action::Http {
-            port,
-            path,
-            https,
-            headers,
-        };
-        let slow = Timing {
-            failure: STARTUP_FAILURES,
-            ..Timing::default()
-        };
-        asked.startup = Some(with_timing(action, slow, None));
-    } else if let Some(first) = asked.ports.iter().find(tcp) {
-        asked.readiness = Some(ReadinessProbe {
-            check: ReadinessCheck::TcpSocket { port: first.port },
-            timing: Timing::default(),
-        });
-    } else {
-        let field = sheet.container_field(asked.place, "readinessProbe");
-        sheet.warn(
-            &field,
-            "the container has no probe and no TCP port to make one up for: its pod counts as \
-             ready as soon as it runs",
-        );
-    }
-}
-
 /// What stays of the container's probes, by patch.
 pub(super) fn write(
     container: &Container<'_>,
@@ -360,13 +291,12 @@ pub(super) fn write(
         let present = which.of(container);
         let field = which.field();
         match moved.as_ref().filter(|_| !wrapping.probes_itself()) {
+            Some(probe) if present.is_some_and(|present| is_exec_of(present, probe, wrapping)) => {}
             Some(probe) => {
-                if present.is_none_or(|present| !is_exec_of(present, probe, wrapping)) {
-                    let value = exec_probe(probe, wrapping).to_string();
-                    sheet.add_in(place, format_args!("/{field}"), &value);
-                }
+                let value = exec_probe(probe, wrapping).to_string();
+                sheet.add_in(place, &format!("/{field}"), &value);
             }
-            None if !stays(present) => sheet.remove_in(place, format_args!("/{field}")),
+            None if !stays(present) => sheet.remove_in(place, &format!("/{field}")),
             None => {}
         }
     }

@@ -23,18 +23,18 @@ const PROXIES: [(&str, &str); 7] = [
 /// Refuses what only Linux has, on the pod and on each container.
 pub(super) fn linux_only(pod: &Pod<'_>, sheet: &mut Sheet) {
     let way_out = "a Windows pod cannot have this field (the API server refuses it); remove it";
-    for name in &pod.spec.linux_only {
+    for (name, value) in &pod.spec.linux_only {
         let field = sheet.field(format_args!("spec.{name}"));
-        sheet.refuse(Reason::LinuxOnly, field, None, way_out);
+        sheet.refuse(Reason::LinuxOnly, field, (*value).to_owned(), way_out);
     }
-    for name in &pod.spec.security.linux_only {
+    for (name, value) in &pod.spec.security.linux_only {
         let field = sheet.field(format_args!("spec.securityContext.{name}"));
-        sheet.refuse(Reason::LinuxOnly, field, None, way_out);
+        sheet.refuse(Reason::LinuxOnly, field, (*value).to_owned(), way_out);
     }
     for (place, container) in pod.spec.all_containers() {
-        for name in &container.security.linux_only {
+        for (name, value) in &container.security.linux_only {
             let field = sheet.container_field(place, &format!("securityContext.{name}"));
-            sheet.refuse(Reason::LinuxOnly, field, None, way_out);
+            sheet.refuse(Reason::LinuxOnly, field, (*value).to_owned(), way_out);
         }
     }
     match pod.spec.os.as_deref() {
@@ -76,7 +76,7 @@ pub(super) fn foreign_proxies(pod: &Pod<'_>, sheet: &mut Sheet) {
 
 /// `hostProcess` on every container and none on the pod: a container that somebody adds later
 /// without it then makes the API server refuse the pod, instead of running as SYSTEM on the host.
-pub(super) fn host_process(pod: &Pod<'_>, sheet: &mut Sheet) {
+pub(super) fn host_process(pod: &Pod<'_>, marked: bool, sheet: &mut Sheet) {
     pod_level(pod, sheet);
     if !pod.spec.host_network {
         sheet.add("/spec/hostNetwork", "true");
@@ -95,6 +95,11 @@ pub(super) fn host_process(pod: &Pod<'_>, sheet: &mut Sheet) {
                 NEEDS_HOST_PROCESS,
             );
         }
+        if marked && security.host_process.is_none() {
+            let field = field(sheet, "windowsOptions.hostProcess");
+            let name = container.name.clone().into_owned();
+            sheet.refuse(Reason::Invariant, field, None, left_out(&name));
+        }
         if security.run_as_non_root == Some(true) {
             let field = field(sheet, "runAsNonRoot");
             sheet.refuse(Reason::HostProcess, field, "true".to_owned(), NO_NON_ROOT);
@@ -110,6 +115,15 @@ const NEEDS_HOST_PROCESS: &str = "a native-host workload runs as HostProcess con
 const NO_NON_ROOT: &str = "HostProcess containers run as an account of the host, and the kubelet \
     refuses them with runAsNonRoot; remove it and choose the account by \
     securityContext.windowsOptions.runAsUserName";
+
+/// What is said of a container that came into the pod after injection.
+fn left_out(container: &str) -> String {
+    format!(
+        "missing on the container {container}, which another webhook has put in or changed after \
+         native-host: every container of the pod runs on the host's own network, so it must be \
+         left out, or say hostProcess: true and its runAsUserName itself"
+    )
+}
 
 fn pod_level(pod: &Pod<'_>, sheet: &mut Sheet) {
     let security = &pod.spec.security;
@@ -242,10 +256,10 @@ fn set(place: Place, security: &SecurityContext<'_>, run_as: Option<&str>, sheet
     let options = "/securityContext/windowsOptions";
     if security.windows_present {
         if host_process {
-            sheet.add_in(place, format_args!("{options}/hostProcess"), "true");
+            sheet.add_in(place, &format!("{options}/hostProcess"), "true");
         }
         if let Some(user) = run_as {
-            sheet.add_string_in(place, format_args!("{options}/runAsUserName"), user);
+            sheet.add_string_in(place, &format!("{options}/runAsUserName"), user);
         }
         return;
     }

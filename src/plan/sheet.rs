@@ -68,9 +68,9 @@ impl fmt::Debug for Shortened<'_> {
         for c in chars.by_ref().take(MOST) {
             // A backslash is a path's, and stays one; line ends would break the message.
             if c.is_control() {
-                write!(f, "{}", c.escape_default())?
+                write!(f, "{}", c.escape_default())?;
             } else {
-                write!(f, "{c}")?
+                write!(f, "{c}")?;
             }
         }
         f.write_str(if chars.next().is_some() {
@@ -121,13 +121,8 @@ impl Display for Refusal {
             [only] => only.fmt(f),
             several => {
                 write!(f, "{} problems:", several.len())?;
-                for (i, problem) in several.iter().enumerate() {
-                    write!(
-                        f,
-                        " ({}) {problem}{}",
-                        i + 1,
-                        if i + 1 < several.len() { ";" } else { "" }
-                    )?;
+                for problem in several {
+                    write!(f, "\n  * {problem}")?;
                 }
                 Ok(())
             }
@@ -213,40 +208,70 @@ impl Sheet {
     }
 
     /// `add` of a member of the pod. `value` is JSON text.
-    pub fn add(&mut self, member: impl Display, value: &str) {
-        let root = self.root.pointer;
-        self.patch.add(format_args!("{root}{member}"), value);
+    pub fn add(&mut self, member: &str, value: &str) {
+        self.patch.add(&[self.root.pointer, member], value);
     }
 
     /// `add` of a string.
-    pub fn add_string(&mut self, member: impl Display, value: &str) {
-        let root = self.root.pointer;
-        self.patch.add_string(format_args!("{root}{member}"), value);
+    pub fn add_string(&mut self, member: &str, value: &str) {
+        self.patch.add_string(&[self.root.pointer, member], value);
     }
 
     /// `remove` of a member of the pod.
-    pub fn remove(&mut self, member: impl Display) {
-        let root = self.root.pointer;
-        self.patch.remove(format_args!("{root}{member}"));
+    pub fn remove(&mut self, member: &str) {
+        self.patch.remove(&[self.root.pointer, member]);
     }
 
     /// `add` of a member of a container. `value` is JSON text.
-    pub fn add_in(&mut self, place: Place, member: impl Display, value: &str) {
-        let (array, index) = place.array();
-        self.add(format_args!("/spec/{array}/{index}{member}"), value);
+    pub fn add_in(&mut self, place: Place, member: &str, value: &str) {
+        let mut buffer = itoa::Buffer::new();
+        let path = place.path(self.root, &mut buffer, member);
+        self.patch.add(&path, value);
     }
 
     /// `add` of a string.
-    pub fn add_string_in(&mut self, place: Place, member: impl Display, value: &str) {
-        let (array, index) = place.array();
-        self.add_string(format_args!("/spec/{array}/{index}{member}"), value);
+    pub fn add_string_in(&mut self, place: Place, member: &str, value: &str) {
+        let mut buffer = itoa::Buffer::new();
+        let path = place.path(self.root, &mut buffer, member);
+        self.patch.add_string(&path, value);
     }
 
     /// `remove` of a member of a container.
-    pub fn remove_in(&mut self, place: Place, member: impl Display) {
-        let (array, index) = place.array();
-        self.remove(format_args!("/spec/{array}/{index}{member}"));
+    pub fn remove_in(&mut self, place: Place, member: &str) {
+        let mut buffer = itoa::Buffer::new();
+        let path = place.path(self.root, &mut buffer, member);
+        self.patch.remove(&path);
     }
+}
+
+impl Place {
+    /// The pointer to a member of the container, in pieces.
+    fn path<'p>(self, root: Root, buffer: &'p mut itoa::Buffer, member: &'p str) -> [&'p str; 4] {
+        let (array, index) = match self {
+            Self::Init(index) => ("/spec/initContainers/", index),
+            Self::Regular(index) => ("/spec/containers/", index),
+        };
+        [root.pointer, array, buffer.format(index), member]
+    }
+}
+
+/// The field that a JSON pointer points at, as messages spell it.
+pub(super) fn field_of_pointer(pointer: &str) -> String {
+    let mut field = String::new();
+    for segment in pointer.split('/').skip(1) {
+        let segment = segment.replace("~1", "/").replace("~0", "~");
+        if segment == "-" {
+            continue; // the end of an array
+        }
+        if !segment.chars().all(|c| c.is_ascii_alphabetic()) {
+            field.extend(["[", &segment, "]"]);
+        } else if field.is_empty() {
+            field = segment;
+        } else {
+            field.extend([".", &segment]);
+        }
+    }
+    field
 }
 
 impl Place {

@@ -7,7 +7,7 @@
 
 use super::asked::{Asked, PreStop};
 use super::container::Container;
-use super::pod::PodSpec;
+use super::pod::Pod;
 use super::sheet::Sheet;
 use super::wrap::Wrapping;
 use crate::policy::Policy;
@@ -15,61 +15,88 @@ use crate::policy::Policy;
 /// How much earlier than the kubelet the stop gives up, in seconds.
 const MARGIN: i64 = 2;
 
-/// The pod's stop: its grace periods before and after.
+/// The pod's stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stop {
-    /// What the author gave, or the default, in seconds.
-    asked: i64,
-    /// With the drain on top.
-    raised: i64,
+    /// For how long a program may take to stop once it is told to, in seconds.
+    grace: u32,
+    /// The pod's grace period, as it should be.
+    period: i64,
+    /// A grace period of zero means "kill at once": the kubelet runs no hooks then.
+    kills: bool,
 }
 
 impl Stop {
     /// From the pod as it is, `marked` if it was injected before.
     pub(super) fn new(
-        spec: &PodSpec<'_>,
+        pod: &Pod<'_>,
         asked: &[Asked<'_>],
         marked: bool,
         wrapping: &Wrapping<'_>,
         policy: &Policy,
     ) -> Self {
-        let drain = i64::from(policy.drain_seconds);
-        let present = spec.effective_grace();
-        let ours =
-            asked.iter().any(|asked| asked.pre_stop == PreStop::Ours) && wrapping.has_stop_hook();
-        // Zero means "kill at once": the kubelet runs no hooks then.
-        let asked = if marked && ours && present > 0 {
-            present - drain
+        let present = pod.spec.effective_grace();
+        if present == 0 {
+            return Self {
+                grace: 0,
+                period: 0,
+                kills: true,
+            };
+        }
+        let hooked = |asked: &Asked<'_>| asked.pre_stop == PreStop::Ours && !asked.one_shot;
+        let drains = asked.iter().any(hooked) && wrapping.has_stop_hook();
+        let drain = if drains {
+            i64::from(policy.drain_seconds)
+        } else {
+            0
+        };
+        let kept = asked
+            .iter()
+            .find_map(|asked| asked.kept.as_ref()?.grace)
+            .filter(|_| marked);
+        if let Some(grace) = kept {
+            // Who gave the pod more time since, took none from us.
+            let needed = drain + i64::from(grace);
+            let period = if present > needed {
+                present
+            } else {
+                needed + MARGIN
+            };
+            return Self {
+                grace,
+                period,
+                kills: false,
+            };
+        }
+        let given = if marked {
+            (present - drain).max(1)
         } else {
             present
         };
-        let raised = if ours && asked > 0 {
-            asked + drain
-        } else {
-            asked
-        };
-        Self { asked, raised }
+        Self {
+            grace: u32::try_from((given - MARGIN).max(0)).unwrap_or(u32::MAX),
+            period: given.saturating_add(drain),
+            kills: false,
+        }
     }
 
     /// For how long a program may take to stop once it is told to, in seconds.
-    pub(super) fn grace(self) -> u32 {
-        u32::try_from(self.asked - MARGIN).unwrap_or(0)
+    pub(super) const fn grace(self) -> u32 {
+        self.grace
     }
 
     /// Writes the pod's grace period.
-    pub(super) fn write(self, spec: &PodSpec<'_>, sheet: &mut Sheet) {
-        if self.asked == 0 {
+    pub(super) fn write(self, pod: &Pod<'_>, sheet: &mut Sheet) {
+        if self.kills {
             let field = sheet.field("spec.terminationGracePeriodSeconds");
             sheet.warn(
                 &field,
                 "0 kills the program at once: it neither drains nor stops by itself",
             );
         }
-        if self.raised != spec.effective_grace() {
-            sheet.add(
-                "/spec/terminationGracePeriodSeconds",
-                &self.raised.to_string(),
-            );
+        if self.period != pod.spec.effective_grace() {
+            let period = self.period.to_string();
+            sheet.add("/spec/terminationGracePeriodSeconds", &period);
         }
     }
 
@@ -78,14 +105,10 @@ impl Stop {
         self,
         container: &Container<'_>,
         asked: &Asked<'_>,
-        one_shot: bool,
         wrapping: &Wrapping<'_>,
         sheet: &mut Sheet,
     ) {
-        let present = container
-            .lifecycle
-            .as_ref()
-            .and_then(|l| l.pre_stop.as_ref());
+        let present = container.pre_stop();
         if asked.pre_stop == PreStop::Own {
             let field = sheet.container_field(asked.place, "lifecycle.preStop");
             sheet.warn(
@@ -96,7 +119,7 @@ impl Stop {
             return;
         }
         // An init container that runs to its end has no lifecycle.
-        if one_shot || self.asked == 0 {
+        if asked.one_shot || self.kills {
             return;
         }
         let Some(wanted) = wrapping.stop_hook(&container.name, self.grace()) else {

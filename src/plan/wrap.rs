@@ -1,6 +1,7 @@
 //! The launcher around the program: what a wrapped container's command line is, and what a
 //! wrapped command line wraps.
 
+use super::arrival::{absolute, length, misfit, plain_cplauncher};
 use super::asked::Asked;
 use super::container::{Container, EnvVar};
 use super::handler::Handler;
@@ -10,8 +11,7 @@ use super::sheet::Sheet;
 use crate::json::quote_all;
 use crate::names::{env, injected, label, policy as key};
 use crate::policy::{CplauncherDll, LauncherKind, Policy};
-use crate::windows::{cmd, pipeline};
-use native_host_launcher::{Command, Cplauncher, Hook, Probe, Run, Stop, expand};
+use native_host_launcher::{Command, Cplauncher, Hook, Probe, Run, Stop, Unwritable};
 use std::borrow::Cow;
 
 /// Which launcher wraps, and where it lies on the node.
@@ -59,11 +59,20 @@ pub(super) struct Inner<'a> {
     pub(super) argv: Vec<Cow<'a, str>>,
     pub(super) liveness: Option<Probe>,
     pub(super) startup: Option<Probe>,
+    pub(super) kept: Kept,
 }
 
-/// Characters that a line may grow by on the node beyond what is known here: the process's
-/// current folder that hcsshim may put before a relative name, and line ends.
-const HEADROOM: usize = 128;
+/// What a wrapped command line says of the pod as it was when it was wrapped. Variables that
+/// other webhooks put in since, and a longer grace period, do not make it wrong.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Kept {
+    /// Names of variables that get the anchor's IP.
+    ip_env: Vec<String>,
+    /// Names of variables that its arguments refer to.
+    declared: Vec<String>,
+    /// How long the program has to stop, in seconds; from the preStop hook, if that is ours.
+    pub(super) grace: Option<u32>,
+}
 
 impl<'p> Wrapping<'p> {
     /// As the policy has it.
@@ -103,44 +112,38 @@ impl<'p> Wrapping<'p> {
         let probed = asked
             .iter()
             .find(|asked| asked.liveness.is_some() || asked.startup.is_some());
-        let (needed, field, why) = match (self.probes_itself(), probed) {
-            (true, _) => {
+        let needed = self.probes_itself() || probed.is_some();
+        if !needed || self.exe.is_some() {
+            return needed;
+        }
+        let launcher = self.policy.launcher;
+        let (field, why) = match probed.filter(|_| !self.probes_itself()) {
+            None => {
                 let field = sheet.field(format_args!("metadata.annotations[{}]", key::LAUNCHER));
-                (
-                    true,
-                    field,
-                    format!("the launcher {}", self.policy.launcher),
-                )
+                (field, format!("the launcher {launcher}"))
             }
-            (false, Some(probed)) => {
+            Some(probed) => {
                 let name = if probed.liveness.is_some() {
                     "livenessProbe"
                 } else {
                     "startupProbe"
                 };
-                let field = sheet.container_field(probed.place, name);
-                (
-                    true,
-                    field,
-                    format!("a {name} under the launcher {}", self.policy.launcher),
-                )
+                let why = format!("a {name} under the launcher {launcher}");
+                (sheet.container_field(probed.place, name), why)
             }
-            (false, None) => return false,
         };
-        if self.exe.is_none() {
-            sheet.refuse(
-                Reason::Launcher,
-                field,
-                None,
-                format!(
-                    "{why} needs native-host-launcher.exe on the node, and the policy says from \
-                     nowhere; set {} or {} on the Namespace",
-                    key::LAUNCHER_IMAGE,
-                    key::LAUNCHER_PATH
-                ),
-            );
-        }
-        needed
+        sheet.refuse(
+            Reason::Launcher,
+            field,
+            None,
+            format!(
+                "{why} needs native-host-launcher.exe on the node, and the policy says from \
+                 nowhere; set {} or {} on the Namespace",
+                key::LAUNCHER_IMAGE,
+                key::LAUNCHER_PATH
+            ),
+        );
+        true
     }
 
     /// Whether a hook is the one that native-host writes.
@@ -161,6 +164,25 @@ impl<'p> Wrapping<'p> {
     /// Whether there is a hook of ours to stop a program.
     pub(super) fn has_stop_hook(&self) -> bool {
         self.probes_itself() || self.policy.drain_seconds > 0
+    }
+
+    /// How long the container's preStop hook, if it is ours, gives the program to stop.
+    pub(super) fn stop_grace(&self, container: &Container<'_>) -> Option<u32> {
+        let hook = container.pre_stop().filter(|hook| self.is_our_stop(hook))?;
+        let Handler::Exec(command) = hook else {
+            return None;
+        };
+        match parse(command) {
+            Some(Command::Stop(stop)) => Some(stop.grace_seconds),
+            _ => None,
+        }
+    }
+
+    /// Paths of the programs that start the wrapped one.
+    pub(super) fn programs(&self) -> impl Iterator<Item = &str> {
+        let cplauncher = (self.policy.launcher != LauncherKind::NativeHost)
+            .then(|| self.policy.cplauncher_path.as_str());
+        self.exe.as_deref().into_iter().chain(cplauncher)
     }
 
     /// The hook that lets a program drain and stops it properly: the launcher's `stop`, or
@@ -187,7 +209,7 @@ impl<'p> Wrapping<'p> {
         name: &str,
         env: &[EnvVar<'_>],
         grace: u32,
-    ) -> Result<Vec<String>, String> {
+    ) -> Result<Vec<String>, Unwritable> {
         let argv = || {
             asked
                 .argv
@@ -202,8 +224,10 @@ impl<'p> Wrapping<'p> {
         let mut run = Run::new(name, argv());
         run.timeout_seconds = policy.launcher_timeout_seconds;
         run.ip_env.clone_from(&policy.ip_env);
-        for var in env.iter().filter(|var| is_pod_ip(var)) {
-            if !run.ip_env.iter().any(|known| *known == var.name) {
+        let kept = asked.kept.as_ref();
+        for var in env.iter().filter(|var| var.is_pod_ip()) {
+            let later = kept.is_some_and(|kept| !kept.ip_env.iter().any(|one| *one == var.name));
+            if !later && !run.ip_env.iter().any(|known| *known == var.name) {
                 run.ip_env.push(var.name.clone().into_owned());
             }
         }
@@ -221,13 +245,26 @@ impl<'p> Wrapping<'p> {
             });
         }
         if asked.argv.iter().any(|arg| arg.contains('$')) {
-            run.declare(env.iter().map(|var| var.name.as_ref()));
+            let names = env.iter().map(|var| var.name.as_ref());
+            run.declare(names.filter(|name| {
+                kept.is_none_or(|kept| kept.declared.iter().any(|declared| declared == name))
+            }));
         }
-        let args = run.to_args().map_err(|error| error.to_string())?;
+        let args = run.to_args()?;
         Ok(std::iter::once(self.tool().to_owned())
             .chain(args)
             .collect())
     }
+}
+
+/// A command line of our launcher, its path first.
+pub(super) fn parse(line: &[Cow<'_, str>]) -> Option<Command> {
+    let args: Vec<_> = line
+        .iter()
+        .skip(1)
+        .map(|arg| arg.clone().into_owned())
+        .collect();
+    Command::parse(&args).ok()
 }
 
 /// Everything before the program in a command line of plain cplauncher.
@@ -251,14 +288,6 @@ fn cplauncher_head(policy: &Policy) -> Vec<String> {
     line
 }
 
-/// Whether a variable is to hold the pod's IP, which in a HostProcess pod is the node's.
-pub(super) fn is_pod_ip(var: &EnvVar<'_>) -> bool {
-    matches!(
-        var.field_path.as_deref(),
-        Some("status.podIP" | "status.podIPs")
-    )
-}
-
 /// What a wrapped command line wraps; else what was expected.
 pub(super) fn unwrap<'a>(
     container: &Container<'a>,
@@ -280,6 +309,7 @@ pub(super) fn unwrap<'a>(
             argv,
             liveness: None,
             startup: None,
+            kept: Kept::default(),
         });
     }
     let expected = || format!("{} run …", wrapping.tool());
@@ -293,6 +323,11 @@ pub(super) fn unwrap<'a>(
             argv: run.argv.into_iter().map(Cow::Owned).collect(),
             liveness: run.liveness,
             startup: run.startup,
+            kept: Kept {
+                ip_env: run.ip_env,
+                declared: run.declared,
+                grace: run.grace_seconds,
+            },
         }),
         Ok(_) => Err(expected()),
         Err(error) => Err(format!("{}: {error}", expected())),
@@ -315,28 +350,21 @@ pub(super) fn write(
     let line = match wrapping.line(asked, &container.name, env, grace) {
         Ok(line) => line,
         Err(error) => {
-            let field = sheet.container_field(place, "command");
-            sheet.refuse(Reason::Command, field, None, error);
+            let at = match error {
+                Unwritable::Nul { index } => index,
+                _ => 0,
+            };
+            misfit(container, asked, (Some(at), error.to_string()), sheet);
             return;
         }
     };
-    let fits = if wrapping.probes_itself() {
-        length(&line)
-    } else {
-        plain_cplauncher(container, asked, &line, env)
+    let fits = match wrapping.policy.launcher {
+        LauncherKind::NativeHost => length(&line),
+        LauncherKind::NativeHostCplauncher => absolute(&asked.argv[0]).and_then(|()| length(&line)),
+        LauncherKind::Cplauncher => plain_cplauncher(container, asked, &line, env),
     };
-    if let Err((at, text)) = fits {
-        let field = match at.map(|at| at.checked_sub(container.command.len())) {
-            None | Some(None) => sheet.container_field(
-                place,
-                &at.map_or("command".to_owned(), |at| format!("command[{at}]")),
-            ),
-            Some(Some(arg)) => sheet.container_field(place, &format!("args[{arg}]")),
-        };
-        let value = at
-            .and_then(|at| asked.argv.get(at))
-            .map(|arg| arg.clone().into_owned());
-        sheet.refuse(Reason::Argument, field, value, text);
+    if let Err(fault) = fits {
+        misfit(container, asked, fault, sheet);
         return;
     }
     let (exe, args) = line.split_at(1);
@@ -357,110 +385,5 @@ fn set_strings(
         .eq(wanted.iter().map(String::as_str))
     {
         sheet.add_in(place, member, &quote_all(wanted.iter().map(String::as_str)));
-    }
-}
-
-/// What is wrong with a line, and with which of the author's arguments.
-type Misfit = (Option<usize>, String);
-
-fn length(line: &[String]) -> Result<(), Misfit> {
-    let length = pipeline::line_length(line);
-    let most = cmd::LINE_LIMIT - HEADROOM;
-    if length > most {
-        return Err((
-            None,
-            format!(
-                "wrapped, the command line has {length} characters, and cmd.exe on the node takes \
-                 {most}; move long values into the environment or into a file of a ConfigMap"
-            ),
-        ));
-    }
-    Ok(())
-}
-
-/// Plain cplauncher passes arguments on as they are, through everything that lies between the
-/// pod and the program: what would not come out unchanged is refused.
-fn plain_cplauncher(
-    container: &Container<'_>,
-    asked: &Asked<'_>,
-    line: &[String],
-    vars: &[EnvVar<'_>],
-) -> Result<(), Misfit> {
-    const WAY_OUT: &str = "use the launcher native-host, with which every argument arrives";
-    let program = &asked.argv[0];
-    if crate::windows::path::WindowsPath::parse(program).is_err() {
-        return Err((
-            Some(0),
-            format!(
-                "cplauncher needs the program's absolute path, e.g. C:\\apps\\albums.exe; or {WAY_OUT}"
-            ),
-        ));
-    }
-    let head = line.len() - asked.argv.len();
-    let mut expanded = Vec::with_capacity(line.len());
-    for (i, arg) in line.iter().enumerate() {
-        let unknown = std::cell::RefCell::new(None);
-        let text = expand(arg, |name| match known_value(name, container, vars) {
-            Known::Value(value) => Some(value),
-            Known::Undefined => None,
-            Known::Not => {
-                unknown.replace(Some(name.to_owned()));
-                None
-            }
-        });
-        if let Some(name) = unknown.into_inner() {
-            return Err((
-                i.checked_sub(head),
-                format!(
-                    "the value of $({name}) is not known before the pod runs, so it is not known \
-                     whether it survives the node's command line; {WAY_OUT}"
-                ),
-            ));
-        }
-        expanded.push(text);
-    }
-    pipeline::survives(&expanded).map_err(|mangled| {
-        (
-            mangled.index.checked_sub(head),
-            format!("{}; {WAY_OUT}", mangled.fault),
-        )
-    })?;
-    length(&expanded)
-}
-
-/// What is known here of a variable's value.
-enum Known {
-    /// It, or one as long and of as safe characters as it can be.
-    Value(String),
-    /// There is no such variable: the kubelet leaves the reference as it stands.
-    Undefined,
-    /// There is one, but nothing is known of its value.
-    Not,
-}
-
-fn known_value(name: &str, container: &Container<'_>, vars: &[EnvVar<'_>]) -> Known {
-    /// The longest of names that Kubernetes gives (DNS subdomain).
-    const LONGEST_NAME: usize = 253;
-    match name {
-        env::POD_UID => return Known::Value("a".repeat(36)),
-        env::POD_NAMESPACE => return Known::Value("a".repeat(63)),
-        _ => {}
-    }
-    let Some(var) = vars.iter().rfind(|var| var.name == name) else {
-        return if container.env_from {
-            Known::Not
-        } else {
-            Known::Undefined
-        };
-    };
-    if var.resource {
-        return Known::Value("9".repeat(20));
-    }
-    match (&var.field_path, &var.value) {
-        (Some(path), _) if path.starts_with("metadata.annotations") => Known::Not,
-        (Some(_), _) => Known::Value("a".repeat(LONGEST_NAME)),
-        (None, _) if var.unknown => Known::Not,
-        (None, Some(value)) if value.contains("$(") => Known::Not,
-        (None, value) => Known::Value(value.as_deref().unwrap_or_default().replace("$$", "$")),
     }
 }

@@ -99,7 +99,7 @@ const INTERNAL: [&str; 45] = [
 ];
 
 /// Whether cmd runs the line's first word as the program that it names, and gives it the rest.
-fn program(line: &str) -> Option<Fault> {
+pub(super) fn program(line: &str) -> Option<Fault> {
     let (program, quoted) = match line.strip_prefix('"') {
         Some(rest) => {
             let (program, rest) = rest.split_once('"').unwrap_or((rest, ""));

@@ -159,19 +159,28 @@ async fn a_second_signal_ends_it_at_once() {
     program.line("second signal");
 }
 
+/// Exit code and standard error of a program that is not to start.
+fn output(command: &mut Command) -> (Option<i32>, String) {
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let start = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if start.elapsed() > PATIENCE {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), stderr)
+}
+
 #[test]
 fn says_what_is_wrong_and_exits_accordingly() {
     let run = |args: &[&str]| {
-        let program = Command::new(env!("CARGO_BIN_EXE_native-host"))
-            .arg("serve")
-            .args(["--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
-            .args(args)
-            .output()
-            .unwrap();
-        (
-            program.status.code(),
-            String::from_utf8(program.stderr).unwrap(),
-        )
+        let mut program = Command::new(env!("CARGO_BIN_EXE_native-host"));
+        program.arg("serve");
+        program.args(["--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]);
+        output(program.args(args))
     };
     for (args, code, said) in [
         (&["--no-cluster"][..], 2, "--cert-dir"),
@@ -202,7 +211,12 @@ fn says_what_is_wrong_and_exits_accordingly() {
             "\"a b\"",
         ),
         (
-            &["--no-cluster", "--self-signed", "--log-level", "info,="],
+            &[
+                "--no-cluster",
+                "--self-signed",
+                "--log-level",
+                "info,kube=loud",
+            ],
             1,
             "--log-level",
         ),
@@ -222,18 +236,16 @@ fn says_what_is_wrong_and_exits_accordingly() {
 fn an_address_in_use_is_named_with_its_flag() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let program = Command::new(env!("CARGO_BIN_EXE_native-host"))
-        .args([
-            "serve",
-            "--no-cluster",
-            "--self-signed",
-            "--listen",
-            &address,
-        ])
-        .output()
-        .unwrap();
-    let stderr = String::from_utf8(program.stderr).unwrap();
-    assert_eq!(program.status.code(), Some(1));
+    let mut program = Command::new(env!("CARGO_BIN_EXE_native-host"));
+    program.args([
+        "serve",
+        "--no-cluster",
+        "--self-signed",
+        "--listen",
+        &address,
+    ]);
+    let (code, stderr) = output(&mut program);
+    assert_eq!(code, Some(1));
     assert!(
         stderr.contains(&format!("cannot listen on {address} (--listen)")),
         "{stderr}"
