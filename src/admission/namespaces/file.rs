@@ -52,9 +52,8 @@ struct Metadata {
 pub struct File {
     index: Arc<Index>,
     unnamed: Arc<Namespace>,
-    path: Option<PathBuf>,
-    /// The text that it was opened with.
-    opened: String,
+    /// With the text that is in force.
+    source: Option<(PathBuf, String)>,
 }
 
 impl File {
@@ -68,11 +67,13 @@ impl File {
         let file = File {
             unnamed: Arc::new(Namespace::read(&index.flags, none(), none())),
             index,
-            path: path.map(Path::to_owned),
-            opened: path.map(read).transpose()?.unwrap_or_default(),
+            source: match path {
+                Some(path) => Some((path.to_owned(), read(path)?)),
+                None => None,
+            },
         };
-        let all = match path {
-            Some(path) => file.parse(path, &file.opened)?,
+        let all = match &file.source {
+            Some((path, text)) => file.parse(path, text)?,
             None => Known::new(),
         };
         file.index.replace(all);
@@ -123,11 +124,9 @@ impl File {
     /// Reads the file again whenever its text changes, for as long as it is polled. What cannot
     /// be used is said once, and the policies before it stay in force.
     pub async fn follow(self, every: Duration) {
-        let Some(path) = self.path.clone() else {
+        let Some((path, mut seen)) = self.source.clone() else {
             return std::future::pending().await;
         };
-        // Not what it holds by now: it may have been edited since it was opened.
-        let mut seen = Some(self.opened.clone());
         let mut tick = tokio::time::interval(every);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -135,7 +134,7 @@ impl File {
             let Ok(text) = tokio::fs::read_to_string(&path).await else {
                 continue;
             };
-            if seen.as_ref() == Some(&text) {
+            if seen == text {
                 continue;
             }
             match self.parse(&path, &text) {
@@ -145,7 +144,7 @@ impl File {
                 }
                 Err(error) => tracing::error!(%error, "the policies before it stay in force"),
             }
-            seen = Some(text);
+            seen = text;
         }
     }
 }
