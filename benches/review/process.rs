@@ -73,7 +73,7 @@ impl Server {
     pub fn cpu(&self, work: impl FnOnce()) -> Duration {
         let before = self.cpu_so_far();
         work();
-        self.cpu_so_far() - before
+        self.cpu_so_far().saturating_sub(before)
     }
 
     /// The first number of each thread's `schedstat`: nanoseconds on a CPU
