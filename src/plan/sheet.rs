@@ -121,19 +121,21 @@ impl Display for Refusal {
             [only] => only.fmt(f),
             several => {
                 write!(f, "{} problems:", several.len())?;
-                for (i, problem) in several.iter().enumerate() {
-                    write!(
-                        f,
-                        " ({}) {problem}{}",
-                        i + 1,
-                        if i + 1 < several.len() { ";" } else { "" }
-                    )?;
+                for (i, problem) in several.iter().take(MOST_SAID).enumerate() {
+                    let separator = if i == 0 { "" } else { ";" };
+                    write!(f, "{separator} ({}) {problem}", i + 1)?;
                 }
-                Ok(())
+                match several.len().saturating_sub(MOST_SAID) {
+                    0 => Ok(()),
+                    more => write!(f, "; and {more} more"),
+                }
             }
         }
     }
 }
+
+/// Enough for a person to go on with; a pod's author must not make an answer long.
+pub const MOST_SAID: usize = 20;
 
 /// What the rules fill in.
 #[derive(Debug)]
