@@ -144,6 +144,9 @@ fn both_doors_agree() {
             "{name}"
         );
         assert_eq!(patched(&object, &response), offline.object, "{name}");
+        let warnings = response["warnings"].as_array().into_iter().flatten();
+        let warnings: Vec<_> = warnings.map(|warning| warning.as_str().unwrap()).collect();
+        assert_eq!(warnings, offline.warnings, "{name}");
     }
 }
 
@@ -191,4 +194,20 @@ fn what_was_injected_passes_the_validating_check() {
             );
         }
     }
+}
+
+#[test]
+fn a_status_that_another_webhook_puts_in_is_named() {
+    let all = fixtures();
+    let case = all
+        .iter()
+        .find(|one| one.name == "backup-of-an-injected-pod-loses-its-status")
+        .unwrap();
+    let response = answer(Door::Validate, &case.object, &case.namespace);
+    assert_eq!(response["allowed"], false);
+    let message = response["status"]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("metadata.annotations[native-host.io/anchor-status]: "),
+        "{message}"
+    );
 }

@@ -6,7 +6,7 @@
 //!  annotations ── policy ──> Policy┘            and warnings
 //! ```
 //!
-//! [`plan`] reads what the author asked ([`asked`]; of a pod that was injected before, it is
+//! [`plan`] reads what the author asked (`asked`; of a pod that was injected before, it is
 //! unwrapped again) and lets each rule compare what should be with what is: a rule writes an
 //! operation into the [`Sheet`] only where they differ. So a pod that is as it should be needs
 //! no patch, which is what makes injection idempotent, and is what the validating check asks.

@@ -173,7 +173,12 @@ pub(super) fn account(
         _ => sheet.container_field(place, "securityContext.windowsOptions.runAsUserName"),
     };
     if marked && given.is_none() && container.security.host_process.is_some() {
-        sheet.refuse(Reason::Invariant, field(sheet), None, left_out(&container.name));
+        sheet.refuse(
+            Reason::Invariant,
+            field(sheet),
+            None,
+            left_out(&container.name),
+        );
         return;
     }
     let parsed;
