@@ -7,9 +7,11 @@
 //! - [`plan`]: the pure core; pod and policy in, decision out.
 //! - [`anchor`]: the companion pod that owns the network compartment.
 //! - [`admission`]: `AdmissionReview` in, patch out.
+//! - [`cli`]: arguments in, one command out; one file a subcommand.
 
 pub mod admission;
 pub mod anchor;
+pub mod cli;
 pub mod json;
 pub mod names;
 pub mod plan;

@@ -1,2 +1,7 @@
-//! native-host
-fn main() {}
+//! native-host: arguments in, one command out.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    native_host::cli::run()
+}

@@ -152,6 +152,16 @@ pub mod env {
     pub const POD_NAMESPACE: &str = "NATIVE_HOST_POD_NAMESPACE";
     /// The compartment that a program attaches itself to; launchers set it (K2s's name).
     pub const COMPARTMENT_ID_ATTACH: &str = "COMPARTMENT_ID_ATTACH";
-    /// All three: a workload must not set them.
+    /// Every flag of the program is also a variable: this, and the flag's name in capitals.
+    pub const FLAG_PREFIX: &str = "NATIVE_HOST_";
+    /// The first three: a workload must not set them.
     pub const RESERVED: [&str; 3] = [POD_UID, POD_NAMESPACE, COMPARTMENT_ID_ATTACH];
+}
+
+/// Webhooks, as the API server names them in what it prints.
+pub mod webhook {
+    /// Pods, at `/mutate`.
+    pub const PODS: &str = "pods.native-host.io";
+    /// Labelled Services, at `/mutate`.
+    pub const SERVICES: &str = "services.native-host.io";
 }

@@ -15,7 +15,7 @@
 use std::fmt;
 
 use crate::argv64;
-use crate::expand::references;
+use crate::expand::{expand, references, replace_mount_point};
 use crate::options::{Arguments, UsageError, add, number, once, required, unknown};
 use crate::probe::Probe;
 use crate::word::{escape, is_plain_argument};
@@ -237,6 +237,31 @@ impl Run {
             Some(name) => Err(Unwritable::NotReferenced(name.clone())),
             None => Ok(()),
         }
+    }
+
+    /// The target and its arguments as they are to run, on the node: `$(VAR)` expanded as the
+    /// kubelet does, then the container's root folder put in place as hcsshim does. For arguments
+    /// that stood there in plain this changes nothing, so it holds for both forms.
+    ///
+    /// `environment` gives a variable's value by its exact name, `root` is that of
+    /// [`MOUNT_POINT`](crate::expand::MOUNT_POINT). In the environment are more variables than the
+    /// kubelet knows, the node's own; a reference to one of those is expanded here and would have
+    /// stayed there.
+    pub fn resolve(
+        &self,
+        environment: impl Fn(&str) -> Option<String>,
+        root: Option<&str>,
+    ) -> Vec<String> {
+        let declared = |name: &str| self.declared.iter().any(|known| known == name);
+        let value = |name: &str| environment(name).or_else(|| declared(name).then(String::new));
+        let resolve = |argument: &String| {
+            let expanded = expand(argument, value);
+            match root {
+                Some(root) => replace_mount_point(&expanded, root),
+                None => expanded,
+            }
+        };
+        self.argv.iter().map(resolve).collect()
     }
 
     /// Reads what [`Run::to_args`] wrote, `run` included. Options may stand in another order and

@@ -98,6 +98,19 @@ fn one_argument_that_is_not_plain_encodes_all() {
     );
 }
 
+/// The line that docs/windows-command-line.md shows.
+#[test]
+fn the_documented_line_is_what_is_written() {
+    let mut run = albums(&[r"C:\apps\a.exe", "--port=$(PORT)", "two words"]);
+    run.declare(["PORT"]);
+    let line = format!(
+        "native-host-launcher.exe {}",
+        run.to_args().unwrap().join(" ")
+    );
+    let page = include_str!("../../docs/windows-command-line.md");
+    assert!(page.lines().any(|shown| shown == line), "{line}");
+}
+
 #[test]
 fn cplauncher_is_written_with_its_hook() {
     let mut run = albums(&["a.exe"]);
@@ -137,6 +150,33 @@ fn only_names_that_encoded_arguments_refer_to_travel() {
         run.to_args(),
         Err(Unwritable::NotReferenced("PORT".to_owned()))
     );
+}
+
+#[test]
+fn resolves_what_the_kubelet_and_hcsshim_would_have() {
+    let mut run = albums(&[
+        r"%CONTAINER_SANDBOX_MOUNT_POINT%\a.exe",
+        "--port=$(PORT)",
+        "$(EMPTY)",
+        "$(UNKNOWN)",
+        "$$(PORT)",
+        "%PATH%",
+    ]);
+    run.declare(["PORT", "EMPTY"]);
+    let arrived = Run::parse(&run.to_args().unwrap()).unwrap();
+    let environment = |name: &str| (name == "PORT").then(|| "8080".to_owned());
+    assert_eq!(
+        arrived.resolve(environment, Some(r"C:\hpc\")),
+        [
+            r"C:\hpc\a.exe",
+            "--port=8080",
+            "",
+            "$(UNKNOWN)",
+            "$(PORT)",
+            "%PATH%"
+        ]
+    );
+    assert_eq!(arrived.resolve(environment, None)[0], run.argv[0]);
 }
 
 #[test]

@@ -19,7 +19,11 @@ use std::fmt::Write as _;
 
 /// Whether `c` passes the whole way as it is, inside an argument.
 pub fn is_plain(c: char) -> bool {
-    c.is_ascii_alphanumeric() || r"-_./\:@+,=~#".contains(c)
+    matches!(c, 'a'..='z' | 'A'..='Z' | '0'..='9')
+        || matches!(
+            c,
+            '-' | '_' | '.' | '/' | '\\' | ':' | '@' | '+' | ',' | '=' | '~' | '#'
+        )
 }
 
 /// Whether a whole argument passes as it is: of plain characters, and not empty.

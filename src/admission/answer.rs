@@ -227,7 +227,7 @@ fn body(uid: &str, verdict: Verdict) -> String {
     let _ = write!(out, r#","allowed":{}"#, verdict.denial.is_none());
     if let Some(patch) = patch {
         out.push_str(r#","patchType":"JSONPatch","patch":""#);
-        STANDARD.encode_string(patch, &mut out);
+        out.push_str(&STANDARD.encode(patch));
         out.push('"');
     }
     if let Some(denial) = verdict.denial {

@@ -4,13 +4,37 @@
 //! - `answer`: the response, and what logs and metrics say of it.
 //! - [`offline`]: the same decisions without a server.
 //! - `services`, `namespaces_kind`, `templates`: the objects besides pods.
+//!
+//! Around them, what listens:
+//!
+//! - [`server`]: the two ports, from configuration to drain; [`limits`] bounds them.
+//! - `routes`, `body`: a request of the HTTPS port; `operations`, [`readiness`]: of the other.
+//! - `connection`, `connections`, `read_ahead`: what lies below HTTP.
+//! - [`tls`], [`certificates`], [`self_signed`]: who we are, and who may ask.
+//! - [`namespaces`]: the policies, from a watch or a file.
+//! - [`metrics`]: what is counted.
 
 mod answer;
+mod body;
+pub mod certificates;
+mod connection;
+mod connections;
+pub mod limits;
+pub mod metrics;
+pub mod namespaces;
 mod namespaces_kind;
 pub mod offline;
+mod operations;
+mod read_ahead;
+pub mod readiness;
 pub mod review;
+mod routes;
+pub mod self_signed;
+pub mod server;
 mod services;
 mod templates;
+pub mod tls;
 
 pub use answer::{Answer, Denial};
 pub use review::{Door, Review, Unavailable};
+pub use routes::{Policied, Reviews};

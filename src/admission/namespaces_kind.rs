@@ -4,11 +4,11 @@ use super::answer::Verdict;
 use crate::json::{Cursor, Error};
 use crate::plan::pod::StringMap;
 use crate::plan::reason::{Outcome, Reason};
-use crate::policy::{Namespace, Policy};
+use crate::policy::{Namespace, Policy, PolicyErrors};
 
 /// `/validate` for a Namespace. It is never refused: that could keep a cluster's
 /// administrator from repairing it.
-pub(super) fn review(raw: &[u8], defaults: &Policy) -> Result<Verdict, Error> {
+pub(super) fn review(raw: &str, defaults: &Policy) -> Result<Verdict, Error> {
     let (mut labels, mut annotations) = (None, None);
     Cursor::new(raw).object(|key, value| match key {
         "metadata" => value.object(|key, value| {
@@ -25,12 +25,15 @@ pub(super) fn review(raw: &[u8], defaults: &Policy) -> Result<Verdict, Error> {
     let namespace = Namespace::read(defaults, labels.iter(), annotations.iter());
     Ok(match namespace.policy {
         Ok(_) => Verdict::allow(Outcome::Allowed, Reason::None),
-        Err(errors) => {
-            let warnings = errors
-                .iter()
-                .map(|error| format!("{error}; until then native-host workloads here are refused"))
-                .collect();
-            Verdict::allow(Outcome::Allowed, Reason::NamespacePolicy).with_warnings(warnings)
-        }
+        Err(errors) => Verdict::allow(Outcome::Allowed, Reason::NamespacePolicy)
+            .with_warnings(warnings(&errors)),
     })
+}
+
+/// What is said of a bad policy where it is written.
+pub(super) fn warnings(errors: &PolicyErrors) -> Vec<String> {
+    errors
+        .iter()
+        .map(|error| format!("{error}; until then native-host workloads here are refused"))
+        .collect()
 }

@@ -4,7 +4,7 @@
 //! template is rewritten in place, since that is what its pods will be.
 
 use super::answer::{Denial, Verdict, bad_namespace, said};
-use super::{services, templates};
+use super::{namespaces_kind, services, templates};
 use crate::anchor::{self, Owner};
 use crate::json::{Cursor, Patch};
 use crate::names::label;
@@ -70,7 +70,7 @@ pub fn mutate(object: &Value, namespace: &Namespace) -> Result<Offline, OfflineE
         return pod(object, root, namespace);
     }
     if api_group(object).0.is_empty() && object["kind"] == "Service" {
-        let verdict = services::review(&serde_json::to_vec(object)?, namespace)?;
+        let verdict = services::review(&serde_json::to_string(object)?, namespace)?;
         return conclude(object, verdict);
     }
     Ok(Offline {
@@ -106,7 +106,7 @@ fn pod(object: &Value, root: Root, namespace: &Namespace) -> Result<Offline, Off
     let Some(template) = object.pointer(root.pointer) else {
         return Ok(result);
     };
-    let text = serde_json::to_vec(template)?;
+    let text = serde_json::to_string(template)?;
     let mut view = Pod::read(&mut Cursor::new(&text))?;
     view.of_daemonset |= object["kind"] == "DaemonSet";
     if view.labels.get(label::WORKLOAD).is_none() {
@@ -180,4 +180,10 @@ fn anchor_of(object: &Value, root: Root, spec: &AnchorSpec) -> Result<Value, ser
         },
         spec,
     ))
+}
+
+/// What `kubectl apply` of the Namespace itself would print as warnings.
+pub fn namespace_warnings(namespace: &Namespace) -> Vec<String> {
+    let errors = namespace.policy.as_ref().err();
+    errors.map(namespaces_kind::warnings).unwrap_or_default()
 }

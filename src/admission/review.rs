@@ -70,7 +70,7 @@ enum Object<'a> {
     /// A pod, read while the envelope was.
     Pod(Box<Pod<'a>>),
     /// Anything else, not yet read.
-    Raw(&'a [u8]),
+    Raw(&'a str),
     /// `null`, as on DELETE.
     None,
 }
@@ -111,6 +111,9 @@ impl<'a> Review<'a> {
             object: Object::None,
             malformed: None,
         };
+        let Ok(body) = simdutf8::basic::from_utf8(body) else {
+            return Err(answer::not_a_review("the body is not UTF-8"));
+        };
         match review.read(body) {
             Ok(()) if review.uid.is_empty() => Err(answer::not_a_review(
                 "request.uid is missing: this is no AdmissionReview with a request",
@@ -126,7 +129,7 @@ impl<'a> Review<'a> {
         }
     }
 
-    fn read(&mut self, body: &'a [u8]) -> Result<(), Error> {
+    fn read(&mut self, body: &'a str) -> Result<(), Error> {
         let mut cursor = Cursor::new(body);
         cursor.object(|key, value| {
             match key {
@@ -270,7 +273,7 @@ impl<'a> Review<'a> {
         }
     }
 
-    fn with_raw(&self, review: impl FnOnce(&[u8]) -> Result<Verdict, Error>) -> Verdict {
+    fn with_raw(&self, review: impl FnOnce(&str) -> Result<Verdict, Error>) -> Verdict {
         let Object::Raw(raw) = self.object else {
             return Verdict::allow(Outcome::Skipped, Reason::NotHandled);
         };

@@ -13,7 +13,7 @@ use crate::policy::{Mode, Namespace};
 use serde_json::json;
 
 /// `/mutate` for a Service.
-pub(super) fn review(raw: &[u8], namespace: &Namespace) -> Result<Verdict, Error> {
+pub(super) fn review(raw: &str, namespace: &Namespace) -> Result<Verdict, Error> {
     let (mut labels, mut selector, mut external_name) = (None, None, false);
     let mut cursor = Cursor::new(raw);
     cursor.object(|key, value| match key {
@@ -72,7 +72,7 @@ pub(super) fn review(raw: &[u8], namespace: &Namespace) -> Result<Verdict, Error
     }
     let mut patch = Patch::new();
     patch.add(
-        "/spec/selector",
+        &["/spec/selector"],
         &json!({ label::ANCHOR: workload }).to_string(),
     );
     Ok(Verdict::patch(patch))

@@ -22,7 +22,7 @@ pub(super) fn root(group: &str, kind: &str) -> Option<Root> {
 }
 
 /// Moves a cursor to the pod template, if there is one.
-fn template(raw: &[u8], root: Root) -> Result<Option<Cursor<'_>>, Error> {
+fn template(raw: &str, root: Root) -> Result<Option<Cursor<'_>>, Error> {
     let mut at = Some(Cursor::new(raw));
     for segment in root.pointer.split('/').skip(1) {
         let Some(mut cursor) = at.take() else {
@@ -43,7 +43,7 @@ fn template(raw: &[u8], root: Root) -> Result<Option<Cursor<'_>>, Error> {
 pub(super) fn review(
     group: &str,
     kind: &str,
-    raw: &[u8],
+    raw: &str,
     namespace: &Namespace,
 ) -> Result<Verdict, Error> {
     let not_labelled = || Verdict::allow(Outcome::Skipped, Reason::NotLabelled);

@@ -23,7 +23,7 @@ pub enum Kind {
 /// A place in JSON text. Every method that reads a value moves past it.
 #[derive(Clone, Debug)]
 pub struct Cursor<'a> {
-    text: &'a [u8],
+    text: &'a str,
     at: usize,
 }
 
@@ -31,7 +31,7 @@ type Result<T> = std::result::Result<T, Error>;
 
 impl<'a> Cursor<'a> {
     /// At the first value of `text`.
-    pub const fn new(text: &'a [u8]) -> Self {
+    pub const fn new(text: &'a str) -> Self {
         Self { text, at: 0 }
     }
 
@@ -45,7 +45,7 @@ impl<'a> Cursor<'a> {
     /// The next character that is not white space, without moving past it.
     fn peek(&mut self) -> Option<u8> {
         loop {
-            let byte = *self.text.get(self.at)?;
+            let byte = *self.text.as_bytes().get(self.at)?;
             if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
                 return Some(byte);
             }
@@ -77,6 +77,14 @@ impl<'a> Cursor<'a> {
     /// Calls `member` with each key, the cursor standing at its value; `member` must read or
     /// skip that value. `null` is an object without members, as in Go.
     pub fn object(&mut self, mut member: impl FnMut(&str, &mut Self) -> Result<()>) -> Result<()> {
+        self.members(|key, value| member(&key, value))
+    }
+
+    /// As [`Cursor::object`], for who keeps the keys.
+    pub fn members(
+        &mut self,
+        mut member: impl FnMut(Cow<'a, str>, &mut Self) -> Result<()>,
+    ) -> Result<()> {
         if self.null()? {
             return Ok(());
         }
@@ -88,7 +96,7 @@ impl<'a> Cursor<'a> {
         loop {
             let key = self.string()?;
             self.expect(b':', "`:`")?;
-            member(&key, self)?;
+            member(key, self)?;
             if self.more(b'}')? {
                 return Ok(());
             }
@@ -140,7 +148,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn word(&mut self, word: &'static [u8]) -> Result<()> {
-        if !self.text[self.at..].starts_with(word) {
+        if !self.text.as_bytes()[self.at..].starts_with(word) {
             return Err(self.error("true, false or null"));
         }
         self.at += word.len();
@@ -151,7 +159,7 @@ impl<'a> Cursor<'a> {
     pub fn string(&mut self) -> Result<Cow<'a, str>> {
         self.expect(b'"', "a string")?;
         let start = self.at;
-        let (end, escapes) = scan::string_end(self.text, start)
+        let (end, escapes) = scan::string_end(self.text.as_bytes(), start)
             .ok_or_else(|| self.error("the end of the string that begins here"))?;
         self.at = end + 1;
         Ok(text::decode(&self.text[start..end], escapes))
@@ -183,14 +191,10 @@ impl<'a> Cursor<'a> {
         }
         let start = self.at;
         let text = self.raw()?;
-        std::str::from_utf8(text)
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .map(Some)
-            .ok_or(Error {
-                at: start,
-                expected: "a whole number",
-            })
+        text.parse().ok().map(Some).ok_or(Error {
+            at: start,
+            expected: "a whole number",
+        })
     }
 
     /// An array of strings; `null` is empty.
@@ -207,16 +211,16 @@ impl<'a> Cursor<'a> {
     pub fn skip(&mut self) -> Result<()> {
         match self.kind()? {
             Kind::Object | Kind::Array => {
-                self.at = scan::container_end(self.text, self.at)
+                self.at = scan::container_end(self.text.as_bytes(), self.at)
                     .ok_or_else(|| self.error("the end of what begins here"))?;
             }
             Kind::String => {
-                let (end, _) = scan::string_end(self.text, self.at + 1)
+                let (end, _) = scan::string_end(self.text.as_bytes(), self.at + 1)
                     .ok_or_else(|| self.error("the end of the string that begins here"))?;
                 self.at = end + 1;
             }
             Kind::Bool | Kind::Null | Kind::Number => {
-                let rest = &self.text[self.at..];
+                let rest = &self.text.as_bytes()[self.at..];
                 self.at += rest
                     .iter()
                     .position(|byte| {
@@ -229,10 +233,18 @@ impl<'a> Cursor<'a> {
     }
 
     /// The text of a value, as it stands.
-    pub fn raw(&mut self) -> Result<&'a [u8]> {
+    pub fn raw(&mut self) -> Result<&'a str> {
         self.kind()?;
         let start = self.at;
         self.skip()?;
+        Ok(&self.text[start..self.at])
+    }
+
+    /// The text of a value that `read` moves past.
+    pub fn raw_by(&mut self, read: impl FnOnce(&mut Self) -> Result<()>) -> Result<&'a str> {
+        self.kind()?;
+        let start = self.at;
+        read(self)?;
         Ok(&self.text[start..self.at])
     }
 
@@ -280,7 +292,7 @@ mod tests {
                 Value::Array(items)
             }
             Kind::String => Value::String(cursor.string()?.into_owned()),
-            Kind::Number => serde_json::from_slice(cursor.raw()?).unwrap_or_default(),
+            Kind::Number => serde_json::from_str(cursor.raw()?).unwrap_or_default(),
             Kind::Bool => Value::Bool(cursor.bool_or_null()?.unwrap()),
             Kind::Null => {
                 cursor.skip()?;
@@ -314,19 +326,19 @@ mod tests {
             } else {
                 serde_json::to_string(&value).unwrap()
             };
-            let mut cursor = Cursor::new(text.as_bytes());
+            let mut cursor = Cursor::new(&text);
             prop_assert_eq!(read(&mut cursor).unwrap(), value);
             cursor.end().unwrap();
 
-            let mut cursor = Cursor::new(text.as_bytes());
-            prop_assert_eq!(cursor.raw().unwrap(), text.as_bytes());
+            let mut cursor = Cursor::new(&text);
+            prop_assert_eq!(cursor.raw().unwrap(), text.as_str());
             cursor.end().unwrap();
         }
 
         #[test]
         fn garbage_never_panics(text in "[\\[\\]{}\":,\\\\a0ntf \\-.]{0,120}") {
-            let _ = read(&mut Cursor::new(text.as_bytes()));
-            let _ = Cursor::new(text.as_bytes()).raw();
+            let _ = read(&mut Cursor::new(&text));
+            let _ = Cursor::new(&text).raw();
         }
     }
 }

@@ -16,7 +16,7 @@ mod text;
 
 pub use cursor::{Cursor, Kind};
 pub use patch::Patch;
-pub use text::{decode, quote};
+pub use text::{array, decode, quote, quote_all, quote_map};
 
 /// The text is not JSON, or not of the shape that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,13 +1,15 @@
 //! A JSON Patch (RFC 6902), written as text.
 
 use super::quote;
-use std::fmt::{Display, Write as _};
+use super::text::escape;
+
+/// Enough for a usual pod's patch, so that it grows once.
+const FIRST_ALLOCATION: usize = 6 * 1024;
 
 /// Operations in the order in which they apply.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Patch {
     text: String,
-    fields: Vec<String>,
 }
 
 impl Patch {
@@ -15,54 +17,60 @@ impl Patch {
     pub const fn new() -> Self {
         Self {
             text: String::new(),
-            fields: Vec::new(),
         }
     }
 
     /// Whether there is nothing to do.
     pub const fn is_empty(&self) -> bool {
-        self.fields.is_empty()
+        self.text.is_empty()
     }
 
     /// The paths that the operations touch, in their order.
-    pub fn paths(&self) -> &[String] {
-        &self.fields
+    pub fn paths(&self) -> Vec<String> {
+        #[derive(serde::Deserialize)]
+        struct Operation {
+            path: String,
+        }
+        let operations: Vec<Operation> =
+            serde_json::from_str(&self.clone().into_json()).unwrap_or_default();
+        operations.into_iter().map(|one| one.path).collect()
     }
 
-    /// `add`: sets a member, or inserts into an array. `value` is JSON text.
-    pub fn add(&mut self, path: impl Display, value: &str) {
-        self.operation("add", path, Some(value));
+    /// `add`: sets a member, or inserts into an array. The path is what `path` amounts to, one
+    /// after the other; `value` is JSON text.
+    pub fn add(&mut self, path: &[&str], value: &str) {
+        self.operation("add", path);
+        self.text.push_str(r#","value":"#);
+        self.text.push_str(value);
+        self.text.push('}');
     }
 
     /// `add` of a string.
-    pub fn add_string(&mut self, path: impl Display, value: &str) {
-        let mut text = String::with_capacity(value.len() + 2);
-        quote(value, &mut text);
-        self.add(path, &text);
-    }
-
-    /// `replace`: changes what is there. `value` is JSON text.
-    pub fn replace(&mut self, path: impl Display, value: &str) {
-        self.operation("replace", path, Some(value));
+    pub fn add_string(&mut self, path: &[&str], value: &str) {
+        self.operation("add", path);
+        self.text.push_str(r#","value":"#);
+        quote(value, &mut self.text);
+        self.text.push('}');
     }
 
     /// `remove`.
-    pub fn remove(&mut self, path: impl Display) {
-        self.operation("remove", path, None);
+    pub fn remove(&mut self, path: &[&str]) {
+        self.operation("remove", path);
+        self.text.push('}');
     }
 
-    fn operation(&mut self, op: &str, path: impl Display, value: Option<&str>) {
-        let path = path.to_string();
-        self.text.push(if self.text.is_empty() { '[' } else { ',' });
-        // Writing to a String cannot fail.
-        let _ = write!(self.text, r#"{{"op":"{op}","path":"#);
-        quote(&path, &mut self.text);
-        if let Some(value) = value {
-            self.text.push_str(r#","value":"#);
-            self.text.push_str(value);
+    fn operation(&mut self, op: &str, path: &[&str]) {
+        if self.text.capacity() == 0 {
+            self.text.reserve(FIRST_ALLOCATION);
         }
-        self.text.push('}');
-        self.fields.push(path);
+        self.text.push(if self.text.is_empty() { '[' } else { ',' });
+        self.text.push_str(r#"{"op":""#);
+        self.text.push_str(op);
+        self.text.push_str(r#"","path":""#);
+        for piece in path {
+            escape(piece, &mut self.text);
+        }
+        self.text.push('"');
     }
 
     /// The patch as JSON text.

@@ -1,17 +1,17 @@
 //! Strings in and out.
 
+use super::scan;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// The text of a JSON string, given what stands between its quotes. Lone surrogates and bytes
-/// that are not UTF-8 become U+FFFD, as Go's `encoding/json` (and so the API server) has it.
-pub fn decode(raw: &[u8], escapes: bool) -> Cow<'_, str> {
+/// The text of a JSON string, given what stands between its quotes. Lone surrogates become
+/// U+FFFD, as Go's `encoding/json` (and so the API server) has it.
+pub fn decode(raw: &str, escapes: bool) -> Cow<'_, str> {
     if !escapes {
-        return String::from_utf8_lossy(raw);
+        return Cow::Borrowed(raw);
     }
-    let raw = String::from_utf8_lossy(raw);
     let mut out = String::with_capacity(raw.len());
-    let mut rest = raw.as_ref();
+    let mut rest = raw;
     while let Some(at) = rest.find('\\') {
         out.push_str(&rest[..at]);
         rest = &rest[at + 1..];
@@ -58,15 +58,19 @@ fn unicode<'a>(rest: &'a str, out: &mut String) -> &'a str {
 
 /// Appends `text` as a JSON string.
 pub fn quote(text: &str, out: &mut String) {
+    out.reserve(text.len() + 2);
     out.push('"');
+    escape(text, out);
+    out.push('"');
+}
+
+/// Appends `text` as it stands between a JSON string's quotes.
+pub(super) fn escape(text: &str, out: &mut String) {
     let mut from = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        out.push_str(&text[from..at]);
-        from = at + 1;
-        match byte {
+    while let Some(found) = scan::to_escape(text.as_bytes(), from) {
+        out.push_str(&text[from..found]);
+        from = found + 1;
+        match text.as_bytes()[found] {
             b'"' => out.push_str("\\\""),
             b'\\' => out.push_str("\\\\"),
             b'\n' => out.push_str("\\n"),
@@ -79,7 +83,41 @@ pub fn quote(text: &str, out: &mut String) {
         }
     }
     out.push_str(&text[from..]);
-    out.push('"');
+}
+
+/// An array of JSON texts.
+pub fn array(texts: &[impl std::borrow::Borrow<str>]) -> String {
+    format!("[{}]", texts.join(","))
+}
+
+/// An object of strings as JSON text.
+pub fn quote_map<'s>(entries: impl IntoIterator<Item = (&'s str, &'s str)>) -> String {
+    let mut out = String::with_capacity(1024);
+    out.push('{');
+    for (key, value) in entries {
+        if out.len() > 1 {
+            out.push(',');
+        }
+        quote(key, &mut out);
+        out.push(':');
+        quote(value, &mut out);
+    }
+    out.push('}');
+    out
+}
+
+/// An array of strings as JSON text.
+pub fn quote_all<'s>(texts: impl IntoIterator<Item = &'s str>) -> String {
+    let mut out = String::with_capacity(256);
+    out.push('[');
+    for text in texts {
+        if out.len() > 1 {
+            out.push(',');
+        }
+        quote(text, &mut out);
+    }
+    out.push(']');
+    out
 }
 
 #[cfg(test)]
@@ -95,18 +133,18 @@ mod tests {
             quote(&text, &mut ours);
             prop_assert_eq!(serde_json::from_str::<String>(&ours).unwrap(), text.clone());
             let theirs = serde_json::to_string(&text).unwrap();
-            let inner = &theirs.as_bytes()[1..theirs.len() - 1];
-            prop_assert_eq!(decode(inner, inner.contains(&b'\\')), text);
+            let inner = &theirs[1..theirs.len() - 1];
+            prop_assert_eq!(decode(inner, inner.contains('\\')), text);
         }
     }
 
     #[test]
     fn decodes_pairs_and_replaces_lone_surrogates() {
-        assert_eq!(decode(br"a\ud83d\ude00b", true), "a\u{1F600}b");
-        assert_eq!(decode(br"\ud83d", true), "\u{FFFD}");
-        assert_eq!(decode(br"\ud83d\u0041", true), "\u{FFFD}A");
-        assert_eq!(decode(br"\u00", true), "\u{FFFD}00");
-        assert_eq!(decode(br"\", true), "");
-        assert_eq!(decode(br"\/\b\f", true), "/\u{8}\u{c}");
+        assert_eq!(decode(r"a\ud83d\ude00b", true), "a\u{1F600}b");
+        assert_eq!(decode(r"\ud83d", true), "\u{FFFD}");
+        assert_eq!(decode(r"\ud83d\u0041", true), "\u{FFFD}A");
+        assert_eq!(decode(r"\u00", true), "\u{FFFD}00");
+        assert_eq!(decode(r"\", true), "");
+        assert_eq!(decode(r"\/\b\f", true), "/\u{8}\u{c}");
     }
 }

@@ -5,9 +5,8 @@ use super::metadata::MARKER;
 use super::pod::Pod;
 use super::reason::Reason;
 use super::sheet::Sheet;
-use crate::json::Patch;
+use crate::json::{Patch, quote_map};
 use crate::names::{annotation, injected};
-use serde_json::Value;
 use std::borrow::Cow;
 
 /// Writes them.
@@ -29,27 +28,19 @@ pub(super) fn write(
         wanted.push((annotation::SAFE_TO_EVICT_LOCAL_VOLUMES, evictable(pod)));
     }
     wanted.retain(|(key, value)| pod.annotation(key) != Some(value));
+    let wanted = wanted.iter().map(|(key, value)| (*key, value.as_ref()));
     if pod.annotations.is_some() {
-        for (key, value) in &wanted {
-            let pointer = sheet.pointer(format_args!(
-                "/metadata/annotations/{}",
-                Patch::segment(key)
-            ));
-            sheet.patch.add_string(pointer, value);
+        for (key, value) in wanted {
+            let pointer = format!("/metadata/annotations/{}", Patch::segment(key));
+            sheet.add_string(&pointer, value);
         }
         if pod.annotation(annotation::ANCHOR_STATUS).is_some() {
             // On CREATE it is a copy of another pod's (a backup, `kubectl debug --copy-to`).
             let key = Patch::segment(annotation::ANCHOR_STATUS);
-            let pointer = sheet.pointer(format_args!("/metadata/annotations/{key}"));
-            sheet.patch.remove(pointer);
+            sheet.remove(&format!("/metadata/annotations/{key}"));
         }
     } else {
-        let map: serde_json::Map<String, Value> = wanted
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value.into_owned().into()))
-            .collect();
-        let pointer = sheet.pointer("/metadata/annotations");
-        sheet.patch.add(pointer, &Value::Object(map).to_string());
+        sheet.add("/metadata/annotations", &quote_map(wanted));
     }
 }
 

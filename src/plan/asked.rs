@@ -249,18 +249,23 @@ fn read_ports(
 ) -> Vec<AnchorPort> {
     let mut ports = Vec::new();
     for (i, port) in container.ports.iter().flatten().enumerate() {
-        let field = sheet.container_field(place, &format!("ports[{i}]"));
+        let field = |sheet: &Sheet| sheet.container_field(place, &format!("ports[{i}]"));
         // On a hostNetwork pod the API server fills hostPort in by itself.
         if port.host_port.is_some_and(|host| host != 0) && !host_network {
             sheet.warn(
-                &format!("{field}.hostPort"),
+                &format!("{}.hostPort", field(sheet)),
                 "dropped: the program gets an IP of its own, that of its anchor",
             );
         }
         match anchor_port(port) {
             Ok(port) => ports.push(port),
             Err((name, value, text)) => {
-                sheet.refuse(Reason::Malformed, format!("{field}.{name}"), value, text);
+                sheet.refuse(
+                    Reason::Malformed,
+                    format!("{}.{name}", field(sheet)),
+                    value,
+                    text,
+                );
             }
         }
     }

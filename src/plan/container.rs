@@ -2,6 +2,7 @@
 
 use super::handler::{Handler, Probe};
 use crate::json::{Cursor, Error};
+use crate::names::env;
 use std::borrow::Cow;
 
 /// One container of a pod's spec.
@@ -21,6 +22,10 @@ pub struct Container<'a> {
     pub env: Option<Env<'a>>,
     /// Whether `envFrom` has entries: variables of names that are not known here.
     pub env_from: bool,
+    /// Whether a source of `envFrom` can set `PATH`: one without a prefix of other letters.
+    pub env_from_path: bool,
+    /// `workingDir`
+    pub working_dir: Option<Cow<'a, str>>,
     /// `volumeMounts`; `None` if there is no such array.
     pub mounts: Option<Vec<Mount<'a>>>,
     /// `livenessProbe`
@@ -56,8 +61,23 @@ impl<'a> Container<'a> {
             "args" => self.args = value.strings()?,
             "ports" => self.ports = list(value, Port::read)?,
             "env" if value.null()? => {}
-            "env" => self.env = Some(Env { raw: value.raw()? }),
-            "envFrom" => self.env_from = !matches!(value.raw()?, b"null" | b"[]"),
+            "env" => self.env = Some(Env::scan(value)?),
+            "envFrom" => value.array(|_, source| {
+                self.env_from = true;
+                let mut prefix = Cow::Borrowed("");
+                source.object(|key, value| {
+                    match key {
+                        "prefix" => prefix = value.string_or_null()?.unwrap_or_default(),
+                        _ => value.skip()?,
+                    }
+                    Ok(())
+                })?;
+                self.env_from_path |= can_become_path(&prefix);
+                Ok(())
+            })?,
+            "workingDir" => {
+                self.working_dir = value.string_or_null()?.filter(|dir| !dir.is_empty())
+            }
             "volumeMounts" => self.mounts = list(value, Mount::read)?,
             "livenessProbe" => self.liveness = Probe::read(value)?,
             "readinessProbe" => self.readiness = Probe::read(value)?,
@@ -138,7 +158,28 @@ impl<'a> Port<'a> {
 /// `env`, not yet read.
 #[derive(Clone, Copy, Debug)]
 pub struct Env<'a> {
-    raw: &'a [u8],
+    raw: &'a str,
+    matters: bool,
+}
+
+/// What paths of fields that hold the pod's IP, or its IPs, begin with.
+const POD_IP: &str = "status.podIP";
+
+/// Whether a name that begins so can be that of `PATH` or `PATHEXT`, which Windows compares
+/// without case.
+fn can_become_path(prefix: &str) -> bool {
+    let begins = |name: &str| {
+        name.get(..prefix.len())
+            .is_some_and(|head| head.eq_ignore_ascii_case(prefix))
+    };
+    begins("PATH") || begins("PATHEXT")
+}
+
+/// Whether native-host sets the variable itself. Windows compares their names without case.
+pub(super) fn is_reserved(name: &str) -> bool {
+    env::RESERVED
+        .iter()
+        .any(|reserved| name.eq_ignore_ascii_case(reserved))
 }
 
 /// One of `env`.
@@ -157,15 +198,34 @@ pub struct EnvVar<'a> {
 }
 
 impl<'a> Env<'a> {
-    /// Whether any of `words` can stand in the list. A quick look over the raw text: the API
-    /// server writes plain letters as they are, so a word hides only behind `\u` escapes, and
-    /// where there are any the answer is yes.
-    pub fn may_mention(&self, words: &[&str]) -> bool {
-        words
-            .iter()
-            .map(|word| word.as_bytes())
-            .chain([b"\\u".as_slice()])
-            .any(|word| memchr::memmem::find(self.raw, word).is_some())
+    /// Moves past the list, and notes on the way whether any rule cares for what is in it.
+    fn scan(cursor: &mut Cursor<'a>) -> Result<Self, Error> {
+        let mut matters = false;
+        let raw = cursor.raw_by(|cursor| {
+            cursor.array(|_, item| {
+                item.object(|key, value| {
+                    match key {
+                        "name" => {
+                            matters |= is_reserved(&value.string_or_null()?.unwrap_or_default())
+                        }
+                        "valueFrom" => matters |= value.raw()?.contains(POD_IP),
+                        _ => value.skip()?,
+                    }
+                    Ok(())
+                })
+            })
+        })?;
+        Ok(Self { raw, matters })
+    }
+
+    /// Whether some variable has a reserved name or is filled with the pod's IP.
+    pub const fn matters(&self) -> bool {
+        self.matters
+    }
+
+    /// Whether the list has no entries.
+    pub fn is_empty(&self) -> bool {
+        !self.raw.contains('{')
     }
 
     /// The variables, in their order.
@@ -175,6 +235,13 @@ impl<'a> Env<'a> {
 }
 
 impl<'a> EnvVar<'a> {
+    /// Whether it is to hold the pod's IP, which in a HostProcess pod is the node's.
+    pub fn is_pod_ip(&self) -> bool {
+        self.field_path
+            .as_deref()
+            .is_some_and(|path| path.starts_with(POD_IP))
+    }
+
     fn read(cursor: &mut Cursor<'a>) -> Result<Self, Error> {
         let mut var = Self::default();
         cursor.object(|key, value| {
@@ -279,7 +346,7 @@ pub struct SecurityContext<'a> {
     /// `runAsNonRoot`
     pub run_as_non_root: Option<bool>,
     /// Fields that only Linux has, and that are set, with their values.
-    pub linux_only: Vec<(&'static str, &'a [u8])>,
+    pub linux_only: Vec<(&'static str, &'a str)>,
 }
 
 /// What the API server refuses on a Windows pod (`validateWindows` and
@@ -328,7 +395,7 @@ impl<'a> SecurityContext<'a> {
                 _ => match LINUX_ONLY.iter().find(|name| **name == key) {
                     Some(name) => {
                         let raw = value.raw()?;
-                        if !matches!(raw, b"null" | b"[]") {
+                        if !matches!(raw, "null" | "[]") {
                             this.linux_only.push((name, raw));
                         }
                     }

@@ -55,6 +55,7 @@ pub(super) fn executables(
         if container.name == injected::LAUNCHER {
             continue; // its command is fixed
         }
+        search_path(place, container, allowed, sheet);
         if let Some(asked) = asked.iter().find(|asked| asked.place == place) {
             // Whether its arguments arrive is the wrapping's business.
             let field = sheet.container_field(place, "command[0]");
@@ -69,7 +70,7 @@ pub(super) fn executables(
             };
             let field = sheet.container_field(place, "command[0]");
             check(container, command, field, allowed, sheet);
-            let vars = plumbing::variables(place, container, sheet);
+            let vars = plumbing::variables(place, container, true, sheet);
             if let Err((at, fault)) = arrival::arrives(&line, container, &vars) {
                 let field = arrival::argument_field(container, at);
                 let field = sheet.container_field(place, &field);
@@ -94,6 +95,55 @@ pub(super) fn executables(
                     sheet,
                 );
             }
+        }
+    }
+}
+
+/// Refuses what chooses another `cmd.exe`. hcsshim puts `cmd /c` in front of a line and looks for
+/// it in the container's working folder first, then along its `PATH`, and in the system's folders
+/// last (`getApplicationName`, internal/jobcontainers/path.go). What an image's own configuration
+/// says of both is not known here.
+fn search_path(
+    place: Place,
+    container: &Container<'_>,
+    allowed: &[PathPattern],
+    sheet: &mut Sheet,
+) {
+    let why = format!(
+        "the node looks for cmd.exe there before it looks in Windows' own folders, and this \
+         namespace allows certain programs only (annotation {})",
+        key::ALLOWED_EXECUTABLES
+    );
+    if let Some(dir) = &container.working_dir {
+        let cmd = format!(r"{}\cmd.exe", dir.trim_end_matches(['\\', '/']));
+        let fine = WindowsPath::parse(&cmd)
+            .is_ok_and(|path| allowed.iter().any(|pattern| pattern.matches(&path)))
+            && mounts::over(container, &cmd).is_none();
+        if !fine {
+            let field = sheet.container_field(place, "workingDir");
+            let text = format!("{why}; remove it, or use a folder that it allows");
+            sheet.forbid(Reason::Executable, field, dir.clone().into_owned(), text);
+        }
+    }
+    if container.env_from_path {
+        let field = sheet.container_field(place, "envFrom");
+        let text = format!("it may set PATH: {why}; give it a prefix, such as APP_");
+        sheet.forbid(Reason::Executable, field, None, text);
+    }
+    let vars = plumbing::variables(place, container, true, sheet);
+    for (i, var) in vars.iter().enumerate() {
+        if ["PATH", "PATHEXT"]
+            .iter()
+            .any(|name| var.name.eq_ignore_ascii_case(name))
+        {
+            let field = sheet.container_field(place, &format!("env[{i}].name"));
+            let text = format!("{why}; remove it");
+            sheet.forbid(
+                Reason::Executable,
+                field,
+                var.name.clone().into_owned(),
+                text,
+            );
         }
     }
 }

@@ -5,35 +5,44 @@ use super::mounts;
 use super::pod::{Place, Pod};
 use super::reason::Reason;
 use super::sheet::Sheet;
+use crate::json::quote;
 use crate::names::injected;
 use native_host_launcher::Install;
-use serde_json::{Value, json};
+use serde_json::json;
+use std::sync::LazyLock;
 
 /// It runs on the host as SYSTEM, whatever the workload runs as: the folder that it writes is
 /// the kubelet's.
 const USER: &str = super::security::SYSTEM;
 
-fn command() -> Vec<String> {
+static COMMAND: LazyLock<Vec<String>> = LazyLock::new(|| {
     let install = Install {
         dir: injected::LAUNCHER_DIR.to_owned(),
     };
-    std::iter::once(injected::LAUNCHER_IN_IMAGE.to_owned())
-        .chain(install.to_args())
-        .collect()
-}
+    let exe = injected::LAUNCHER_IN_IMAGE.to_owned();
+    std::iter::once(exe).chain(install.to_args()).collect()
+});
 
-fn container(image: &str) -> Value {
+/// The container's members but for name and image, without the opening brace.
+static MEMBERS: LazyLock<String> = LazyLock::new(|| {
     // Requests equal to limits keep a Guaranteed pod Guaranteed, and satisfy a quota.
     let resources = json!({ "cpu": "100m", "memory": "64Mi" });
-    json!({
-        "name": injected::LAUNCHER,
-        "image": image,
-        "command": command(),
+    let members = json!({
+        "command": *COMMAND,
         "resources": { "requests": resources, "limits": resources },
         "securityContext": { "windowsOptions": { "hostProcess": true, "runAsUserName": USER } },
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [{ "name": injected::LAUNCHER, "mountPath": injected::LAUNCHER_DIR }],
-    })
+    });
+    members.to_string().split_off(1)
+});
+
+fn container(image: &str) -> String {
+    let mut text = format!(r#"{{"name":"{}","image":"#, injected::LAUNCHER);
+    quote(image, &mut text);
+    text.push(',');
+    text.push_str(&MEMBERS);
+    text
 }
 
 /// Puts it before all other init containers; or checks that what is there is it.
@@ -48,11 +57,9 @@ pub(super) fn write(pod: &Pod<'_>, image: Option<&str>, marked: bool, sheet: &mu
         ([], Some(image)) => {
             let wanted = container(image);
             if pod.spec.init_containers.is_some() {
-                let pointer = sheet.pointer("/spec/initContainers/0");
-                sheet.patch.add(pointer, &wanted.to_string());
+                sheet.add("/spec/initContainers/0", &wanted);
             } else {
-                let pointer = sheet.pointer("/spec/initContainers");
-                sheet.patch.add(pointer, &json!([wanted]).to_string());
+                sheet.add("/spec/initContainers", &format!("[{wanted}]"));
             }
         }
         ([(Place::Init(at), found)], Some(image)) if marked => {
@@ -65,7 +72,7 @@ pub(super) fn write(pod: &Pod<'_>, image: Option<&str>, marked: bool, sheet: &mu
                     format!(
                         "the container that brings the launcher runs as SYSTEM and must be as \
                          native-host wrote it: image {image}, command {}",
-                        command().join(" ")
+                        COMMAND.join(" ")
                     ),
                 );
             }
@@ -129,7 +136,7 @@ fn difference(found: &Container<'_>, image: &str) -> Option<(&'static str, Optio
     } else if !found
         .argv()
         .map(AsRef::as_ref)
-        .eq(command().iter().map(String::as_str))
+        .eq(COMMAND.iter().map(String::as_str))
     {
         Some(("command", Some(line())))
     } else if security.run_as.as_deref() != Some(USER) {

@@ -26,18 +26,19 @@ pub fn is_workload_name(value: &str) -> bool {
 /// Checks the labels under our prefix.
 pub(super) fn labels(pod: &Pod<'_>, sheet: &mut Sheet) {
     for (key, value) in pod.labels.iter().filter(|(key, _)| key.starts_with(PREFIX)) {
+        if key == label::WORKLOAD && is_workload_name(value) {
+            continue;
+        }
         let field = sheet.field(format_args!("metadata.labels[{key}]"));
         let value = value.to_owned();
         if key == label::WORKLOAD {
-            if !is_workload_name(&value) {
-                sheet.refuse(
-                    Reason::Metadata,
-                    field,
-                    value,
-                    "expected the workload's name: at most 63 letters, digits, `-`, `_` or `.`, a \
-                     letter or digit first and last, e.g. \"albums\"",
-                );
-            }
+            sheet.refuse(
+                Reason::Metadata,
+                field,
+                value,
+                "expected the workload's name: at most 63 letters, digits, `-`, `_` or `.`, a \
+                 letter or digit first and last, e.g. \"albums\"",
+            );
         } else if label::RESERVED.contains(&key) {
             sheet.refuse(
                 Reason::Metadata,

@@ -195,7 +195,8 @@ fn rules(
         match wrapped {
             None => guard::warn_of_unwrapped(place, container, sheet),
             Some(asked) => {
-                let vars = plumbing::variables(place, container, sheet);
+                let refers = asked.argv.iter().any(|arg| arg.contains("$("));
+                let vars = plumbing::variables(place, container, marked || refers, sheet);
                 wrap::write(container, asked, &vars, stop.grace(), &wrapping, sheet);
                 plumbing::write_env(place, container, &vars, marked, sheet);
                 plumbing::warn_of_pod_ip(place, &vars, wrapping.probes_itself(), sheet);
@@ -269,8 +270,7 @@ fn finish_container(
         .is_some_and(|ports| !ports.is_empty())
     {
         // Left on a hostNetwork pod they become host ports, and a second replica never schedules.
-        let pointer = sheet.container_pointer(place, "/ports");
-        sheet.patch.remove(pointer);
+        sheet.remove_in(place, "/ports");
     }
     // The API server fills in `File` before it asks us, so that cannot be told from a choice; once
     // injected, it is somebody's.
@@ -280,8 +280,7 @@ fn finish_container(
             None | Some("" | "File")
         )
     {
-        let pointer = sheet.container_pointer(place, "/terminationMessagePolicy");
-        sheet.patch.add_string(pointer, "FallbackToLogsOnError");
+        sheet.add_string_in(place, "/terminationMessagePolicy", "FallbackToLogsOnError");
     }
     if container.interactive {
         let field = sheet.container_field(place, "stdin");
@@ -333,8 +332,9 @@ fn conclude(mut sheet: Sheet, anchor: AnchorSpec, marked: bool, mode: Mode) -> P
     }
     if sheet.problems.is_empty() && marked {
         let status = Patch::segment(annotation::ANCHOR_STATUS);
-        let status = sheet.pointer(format_args!("/metadata/annotations/{status}"));
-        let changed = sheet.patch.paths().iter().filter(|path| **path != status);
+        let status = format!("{}/metadata/annotations/{status}", sheet.root.pointer);
+        let changed = sheet.patch.paths();
+        let changed = changed.iter().filter(|path| **path != status);
         let fields: Vec<_> = changed.map(|path| sheet::field_of_pointer(path)).collect();
         for field in fields {
             let text = "the pod says that it was injected, but this field is not as native-host \

@@ -10,44 +10,60 @@ use super::pod::Place;
 use super::reason::Reason;
 use super::sheet::Sheet;
 use super::wrap::Wrapping;
+use crate::json::{array, quote};
 use crate::names::injected;
-use serde_json::{Value, json};
 
-/// A mount's path as Windows compares paths: drive and folders, in small letters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Folder(Vec<String>);
+/// A path as Windows compares paths: drive and folders, in letters of either case.
+#[derive(Clone, Debug)]
+pub(super) struct Folder<'p>(Vec<&'p str>);
 
-impl Folder {
-    /// `None` if the text may name another folder than it seems to. The kubelet puts `c:` before a
-    /// path without a drive (`MakeAbsolutePath`, pkg/volume/util/util.go).
-    pub(super) fn parse(path: &str) -> Option<Self> {
-        let path = path.replace('/', r"\").to_ascii_lowercase();
-        if path.starts_with(r"\\") {
+/// Where the kubelet puts a path without a drive (`MakeAbsolutePath`, pkg/volume/util/util.go).
+const DRIVE: &str = "c:";
+
+impl PartialEq for Folder<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.len() == other.0.len() && self.holds(other)
+    }
+}
+
+impl<'p> Folder<'p> {
+    /// `None` if the text may name another folder than it seems to.
+    pub(super) fn parse(path: &'p str) -> Option<Self> {
+        let is_separator = |c: char| matches!(c, '\\' | '/');
+        let mut start = path.chars().map(is_separator);
+        let rooted = start.next() == Some(true);
+        if rooted && start.next() == Some(true) {
             return None; // a device, or another machine's share
         }
-        let absolute = match path.as_bytes() {
-            [b'\\', ..] => format!("c:{path}"),
-            [_, b':', ..] => path,
-            _ => format!(r"c:\{path}"),
-        };
-        let mut folders = Vec::new();
-        for (i, name) in absolute.split('\\').enumerate() {
+        let has_drive = path.as_bytes().get(1) == Some(&b':');
+        let mut folders = Vec::with_capacity(8);
+        if !has_drive {
+            folders.push(DRIVE);
+        }
+        for (i, name) in path.split(is_separator).enumerate() {
             if name.is_empty() {
                 continue;
             }
+            let drive = i == 0 && has_drive;
             // Windows drops dots and spaces at the end of a name, and knows files by short names.
-            let odd = name.ends_with(['.', ' ']) || is_short(name) || (i > 0 && name.contains(':'));
-            if odd || (i == 0 && name.len() != 2) {
+            let odd =
+                name.ends_with(['.', ' ']) || is_short(name) || (!drive && name.contains(':'));
+            if odd || (drive && name.len() != 2) {
                 return None;
             }
-            folders.push(name.to_owned());
+            folders.push(name);
         }
         Some(Self(folders))
     }
 
     /// Whether `other` is this folder, or lies in it at any depth.
     pub(super) fn holds(&self, other: &Self) -> bool {
-        other.0.starts_with(&self.0)
+        self.0.len() <= other.0.len()
+            && self
+                .0
+                .iter()
+                .zip(&other.0)
+                .all(|(one, two)| one.eq_ignore_ascii_case(two))
     }
 }
 
@@ -89,6 +105,10 @@ pub(super) fn write(
     sheet: &mut Sheet,
 ) {
     let mounts = container.mounts.as_deref().unwrap_or_default();
+    let programs: Vec<_> = wraps
+        .iter()
+        .flat_map(|wrapping| wrapping.programs())
+        .collect();
     let mut missing: Vec<_> = volumes.wanted().filter(|_| wraps.is_some()).collect();
     for (i, mount) in mounts.iter().enumerate() {
         let ours = volumes
@@ -101,28 +121,32 @@ pub(super) fn write(
         };
         if let Some(ours) = ours.filter(|_| marked && allowed) {
             missing.retain(|wanted| *wanted != ours);
-        } else if let Some(fault) = fault(mount, wraps) {
+        } else if let Some(fault) = fault(mount, &programs) {
             let field = sheet.container_field(place, &format!("volumeMounts[{i}]"));
             let value = format!("{} at {}", mount.name, mount.path);
             sheet.refuse(Reason::Plumbing, field, value, fault);
         }
     }
-    let entry =
-        |(name, path): &(&str, &str)| json!({ "name": name, "mountPath": path, "readOnly": true });
+    let entries: Vec<_> = missing.iter().map(entry).collect();
     if container.mounts.is_some() {
-        for wanted in &missing {
-            let pointer = sheet.container_pointer(place, "/volumeMounts/-");
-            sheet.patch.add(pointer, &entry(wanted).to_string());
+        for entry in &entries {
+            sheet.add_in(place, "/volumeMounts/-", entry);
         }
-    } else if !missing.is_empty() {
-        let all: Vec<_> = missing.iter().map(entry).collect();
-        let pointer = sheet.container_pointer(place, "/volumeMounts");
-        sheet.patch.add(pointer, &Value::Array(all).to_string());
+    } else if !entries.is_empty() {
+        sheet.add_in(place, "/volumeMounts", &array(&entries));
     }
 }
 
+/// JSON text of a mount of ours. Programs only read what is there.
+fn entry((name, path): &(&str, &str)) -> String {
+    let mut text = format!(r#"{{"name":"{name}","mountPath":"#);
+    quote(path, &mut text);
+    text.push_str(r#","readOnly":true}"#);
+    text
+}
+
 /// What is wrong with a mount that is not ours.
-fn fault(mount: &Mount<'_>, wraps: Option<&Wrapping<'_>>) -> Option<String> {
+fn fault(mount: &Mount<'_>, programs: &[&str]) -> Option<String> {
     if mount.name == injected::LAUNCHER || mount.name == injected::ANCHOR_VOLUME {
         return Some(format!(
             "only native-host mounts the volume {}, read-only; name yours otherwise",
@@ -144,8 +168,8 @@ fn fault(mount: &Mount<'_>, wraps: Option<&Wrapping<'_>>) -> Option<String> {
             our_dir()
         ));
     }
-    let hides = |program: &&str| Folder::parse(program).is_some_and(|file| folder.holds(&file));
-    let hidden = wraps.and_then(|wrapping| wrapping.programs().find(hides))?;
+    let hides = |program: &&&str| Folder::parse(program).is_some_and(|file| folder.holds(&file));
+    let hidden = programs.iter().find(hides)?;
     Some(format!(
         "lies over {hidden}, which starts the program; choose another folder"
     ))
@@ -172,7 +196,9 @@ mod tests {
 
     #[test]
     fn compares_as_the_kubelet_and_windows_do() {
-        let folder = |text: &str| Folder::parse(text).unwrap();
+        fn folder(text: &str) -> Folder<'_> {
+            Folder::parse(text).unwrap()
+        }
         for same in [r"C:\apps", "c:/APPS/", "/apps", r"\apps\\", "apps"] {
             assert_eq!(folder(same), folder(r"C:\apps"), "{same}");
         }

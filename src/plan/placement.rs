@@ -8,6 +8,7 @@ use crate::names::{label, policy as key};
 use crate::policy::Policy;
 use k8s_openapi::api::core::v1::Toleration;
 use serde_json::{Value, json};
+use std::sync::LazyLock;
 
 /// nodeSelector, tolerations, affinity.
 pub(super) fn place(
@@ -64,17 +65,17 @@ fn node_selector(pod: &Pod<'_>, policy: &Policy, sheet: &mut Sheet) {
     }
     if present.is_some() {
         for (name, value, _) in missing {
-            let pointer =
-                sheet.pointer(format_args!("/spec/nodeSelector/{}", Patch::segment(name)));
-            sheet.patch.add_string(pointer, value);
+            sheet.add_string(
+                &format!("/spec/nodeSelector/{}", Patch::segment(name)),
+                value,
+            );
         }
     } else if !missing.is_empty() {
         let map: serde_json::Map<String, Value> = missing
             .into_iter()
             .map(|(name, value, _)| (name.to_owned(), value.into()))
             .collect();
-        let pointer = sheet.pointer("/spec/nodeSelector");
-        sheet.patch.add(pointer, &Value::Object(map).to_string());
+        sheet.add("/spec/nodeSelector", &Value::Object(map).to_string());
     }
 }
 
@@ -84,7 +85,7 @@ fn refuse_endless_wait(pod: &Pod<'_>, missing: &[(&str, &str, String)], sheet: &
     let terms = pod
         .spec
         .affinity
-        .and_then(|raw| serde_json::from_slice(raw).ok());
+        .and_then(|raw| serde_json::from_str(raw).ok());
     let terms: &[Value] = terms
         .as_ref()
         .and_then(|affinity: &Value| affinity.pointer(REQUIRED_TERMS))
@@ -126,7 +127,7 @@ fn tolerations(pod: &Pod<'_>, policy: &Policy, marked: bool, sheet: &mut Sheet) 
     if policy.tolerations.is_empty() {
         return;
     }
-    let present: Vec<Toleration> = match pod.spec.tolerations.map(serde_json::from_slice) {
+    let present: Vec<Toleration> = match pod.spec.tolerations.map(serde_json::from_str) {
         None => Vec::new(),
         Some(Ok(list)) => list,
         Some(Err(error)) => {
@@ -160,26 +161,40 @@ fn tolerations(pod: &Pod<'_>, policy: &Policy, marked: bool, sheet: &mut Sheet) 
     }
     if pod.spec.tolerations.is_some() {
         for toleration in missing {
-            let pointer = sheet.pointer("/spec/tolerations/-");
-            sheet.patch.add(pointer, &json!(toleration).to_string());
+            sheet.add("/spec/tolerations/-", &json!(toleration).to_string());
         }
     } else if !missing.is_empty() {
-        let pointer = sheet.pointer("/spec/tolerations");
-        sheet.patch.add(pointer, &json!(missing).to_string());
+        sheet.add("/spec/tolerations", &json!(missing).to_string());
     }
 }
+
+fn not_2019() -> Value {
+    json!({
+        "key": label::WINDOWS_BUILD, "operator": "NotIn", "values": [label::WINDOWS_BUILD_2019],
+    })
+}
+
+/// A whole affinity of nothing else.
+static NOT_2019: LazyLock<String> = LazyLock::new(|| {
+    let terms = json!([{ "matchExpressions": [not_2019()] }]);
+    json!({ "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
+        "nodeSelectorTerms": terms,
+    } } })
+    .to_string()
+});
 
 /// Keeps the pod from Windows Server 2019, which has no bind filter: there the launcher's mount
 /// would appear elsewhere, and its path would be the host's own
 /// (Kubernetes docs, "Create a Windows HostProcess Pod", volume mounts).
 fn affinity(pod: &Pod<'_>, sheet: &mut Sheet) {
-    let expression = json!({
-        "key": label::WINDOWS_BUILD, "operator": "NotIn", "values": [label::WINDOWS_BUILD_2019],
-    });
-    let present: Value = match pod.spec.affinity.map(serde_json::from_slice) {
-        None => Value::Null,
-        Some(Ok(value)) => value,
-        Some(Err(error)) => {
+    let Some(affinity) = pod.spec.affinity else {
+        sheet.add("/spec/affinity", &NOT_2019);
+        return;
+    };
+    let expression = not_2019();
+    let present: Value = match serde_json::from_str(affinity) {
+        Ok(value) => value,
+        Err(error) => {
             let field = sheet.field("spec.affinity");
             sheet.refuse(Reason::Malformed, field, None, error.to_string());
             return;
@@ -204,8 +219,7 @@ fn affinity(pod: &Pod<'_>, sheet: &mut Sheet) {
         value = json!({ name: value });
         path = parent;
     }
-    let pointer = sheet.pointer(format_args!("/spec/affinity{path}"));
-    sheet.patch.add(pointer, &value.to_string());
+    sheet.add(&format!("/spec/affinity{path}"), &value.to_string());
 }
 
 /// Terms are alternatives, so each gets the expression. A term without any requirement matches
@@ -218,14 +232,10 @@ fn add_to_term(term: &Value, index: usize, expression: &Value, sheet: &mut Sheet
     if list("matchExpressions").contains(expression) {
         return;
     }
-    let base = sheet.pointer(format_args!(
-        "/spec/affinity{REQUIRED_TERMS}/{index}/matchExpressions"
-    ));
+    let base = format!("/spec/affinity{REQUIRED_TERMS}/{index}/matchExpressions");
     if term["matchExpressions"].is_array() {
-        sheet
-            .patch
-            .add(format_args!("{base}/-"), &expression.to_string());
+        sheet.add(&format!("{base}/-"), &expression.to_string());
     } else {
-        sheet.patch.add(base, &json!([expression]).to_string());
+        sheet.add(&base, &json!([expression]).to_string());
     }
 }

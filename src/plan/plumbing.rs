@@ -1,13 +1,13 @@
 //! What injection adds beside the command: variables, volumes, the readiness gate.
 
-use super::container::{Container, Env, EnvVar};
+use super::container::{Container, EnvVar, is_reserved};
 use super::pod::{Place, Pod};
 use super::reason::Reason;
 use super::sheet::Sheet;
-use super::wrap::is_pod_ip;
-use crate::json::Cursor;
+use crate::json::{Cursor, array};
 use crate::names::{annotation, env, gate, injected};
 use serde_json::{Value, json};
+use std::sync::LazyLock;
 
 /// What is mounted into wrapped containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,21 +37,28 @@ const VARIABLES: [(&str, &str); 2] = [
     (env::POD_NAMESPACE, "metadata.namespace"),
 ];
 
-/// Reads a wrapped container's variables, as far as some rule needs them.
+/// Reads a wrapped container's variables; none, if no rule needs any: pods can have hundreds.
+/// `all` says that rules need them whatever they are.
 pub(super) fn variables<'a>(
     place: Place,
     container: &Container<'a>,
+    all: bool,
     sheet: &mut Sheet,
 ) -> Vec<EnvVar<'a>> {
-    match container.env.as_ref().map(Env::read) {
-        None => Vec::new(),
-        Some(Ok(vars)) => vars,
-        Some(Err(error)) => {
-            let field = sheet.container_field(place, "env");
-            sheet.refuse(Reason::Malformed, field, None, error.to_string());
-            Vec::new()
+    let Some(env) = &container.env else {
+        return Vec::new();
+    };
+    let read = || {
+        if all || env.matters() {
+            return env.read();
         }
-    }
+        Ok(Vec::new())
+    };
+    read().unwrap_or_else(|error| {
+        let field = sheet.container_field(place, "env");
+        sheet.refuse(Reason::Malformed, field, None, error.to_string());
+        Vec::new()
+    })
 }
 
 /// Puts our variables before all others, so that those can refer to them; refuses a workload
@@ -65,10 +72,7 @@ pub(super) fn write_env(
 ) {
     let mut missing: Vec<_> = VARIABLES.to_vec();
     for (i, var) in vars.iter().enumerate() {
-        if !env::RESERVED
-            .iter()
-            .any(|name| var.name.eq_ignore_ascii_case(name))
-        {
+        if !is_reserved(&var.name) {
             continue;
         }
         let ours = VARIABLES.iter().find(|(name, path)| {
@@ -89,16 +93,13 @@ pub(super) fn write_env(
     if missing.is_empty() {
         return;
     }
-    let entry = |(name, path): &(&str, &str)| json!({ "name": name, "valueFrom": { "fieldRef": { "fieldPath": path } } });
-    if container.env.is_some() && !vars.is_empty() {
-        for (i, wanted) in missing.iter().enumerate() {
-            let pointer = sheet.container_pointer(place, format_args!("/env/{i}"));
-            sheet.patch.add(pointer, &entry(wanted).to_string());
+    let entries: Vec<_> = missing.iter().map(variable).collect();
+    if container.env.as_ref().is_some_and(|env| !env.is_empty()) {
+        for (i, entry) in entries.iter().enumerate() {
+            sheet.add_in(place, &format!("/env/{i}"), entry);
         }
     } else {
-        let all: Vec<_> = missing.iter().map(entry).collect();
-        let pointer = sheet.container_pointer(place, "/env");
-        sheet.patch.add(pointer, &Value::Array(all).to_string());
+        sheet.add_in(place, "/env", &array(&entries));
     }
 }
 
@@ -109,7 +110,7 @@ pub(super) fn warn_of_pod_ip(
     launcher_overrides: bool,
     sheet: &mut Sheet,
 ) {
-    for (i, ip) in vars.iter().enumerate().filter(|(_, var)| is_pod_ip(var)) {
+    for (i, ip) in vars.iter().enumerate().filter(|(_, var)| var.is_pod_ip()) {
         if !launcher_overrides {
             let field = sheet.container_field(place, &format!("env[{i}]"));
             sheet.warn(
@@ -142,27 +143,28 @@ pub(super) fn warn_of_pod_ip(
     }
 }
 
+/// JSON text of a variable that is filled from a field of the pod.
+fn variable((name, path): &(&str, &str)) -> String {
+    format!(r#"{{"name":"{name}","valueFrom":{{"fieldRef":{{"fieldPath":"{path}"}}}}}}"#)
+}
+
 /// Adds our volumes; refuses the pod's own of the same names.
 pub(super) fn write_volumes(pod: &Pod<'_>, volumes: Volumes<'_>, marked: bool, sheet: &mut Sheet) {
     let present = pod.spec.volumes.as_deref().unwrap_or_default();
     let mut missing = Vec::new();
-    let sources = [
+    let ours = [
         (
             injected::LAUNCHER,
             volumes.launcher_image.is_some(),
-            json!({ "emptyDir": {} }),
+            &*LAUNCHER_VOLUME,
         ),
-        (injected::ANCHOR_VOLUME, volumes.status, status_volume()),
+        (injected::ANCHOR_VOLUME, volumes.status, &*STATUS_VOLUME),
     ];
-    for (name, needed, source) in sources {
+    for (name, needed, volume) in ours {
         match present.iter().position(|(present, _)| *present == name) {
-            None if needed => {
-                let mut volume = json!({ "name": name });
-                merge(&mut volume, source);
-                missing.push(volume);
-            }
+            None if needed => missing.push(volume.as_str()),
             None => {}
-            Some(at) if marked && needed && is_volume(&present[at].1, &source) => {}
+            Some(at) if marked && needed && is_volume(&present[at].1, volume) => {}
             Some(at) => {
                 let field = sheet.field(format_args!("spec.volumes[{at}].name"));
                 sheet.refuse(
@@ -176,38 +178,31 @@ pub(super) fn write_volumes(pod: &Pod<'_>, volumes: Volumes<'_>, marked: bool, s
     }
     if pod.spec.volumes.is_some() {
         for volume in &missing {
-            let pointer = sheet.pointer("/spec/volumes/-");
-            sheet.patch.add(pointer, &volume.to_string());
+            sheet.add("/spec/volumes/-", volume);
         }
     } else if !missing.is_empty() {
-        let pointer = sheet.pointer("/spec/volumes");
-        sheet.patch.add(pointer, &Value::Array(missing).to_string());
+        sheet.add("/spec/volumes", &array(&missing));
     }
 }
 
-fn status_volume() -> Value {
+static LAUNCHER_VOLUME: LazyLock<String> =
+    LazyLock::new(|| json!({ "name": injected::LAUNCHER, "emptyDir": {} }).to_string());
+
+static STATUS_VOLUME: LazyLock<String> = LazyLock::new(|| {
     let path = format!("metadata.annotations['{}']", annotation::ANCHOR_STATUS);
-    json!({ "downwardAPI": { "items": [
-        { "path": injected::ANCHOR_FILE, "fieldRef": { "fieldPath": path } },
-    ] } })
-}
+    let item = json!({ "path": injected::ANCHOR_FILE, "fieldRef": { "fieldPath": path } });
+    json!({ "name": injected::ANCHOR_VOLUME, "downwardAPI": { "items": [item] } }).to_string()
+});
 
-fn merge(into: &mut Value, from: Value) {
-    if let (Value::Object(into), Value::Object(from)) = (into, from) {
-        into.extend(from);
-    }
-}
-
-/// Whether a volume is of the wanted source and nothing else. The API server fills in a default
-/// mode and API versions; apart from these it is compared to the letter.
-fn is_volume(present: &Cursor<'_>, wanted: &Value) -> bool {
+/// Whether a volume is the wanted one and nothing else. The API server fills in a default mode
+/// and API versions; apart from these it is compared to the letter.
+fn is_volume(present: &Cursor<'_>, wanted: &str) -> bool {
     let Ok(raw) = present.clone().raw() else {
         return false;
     };
-    let Ok(Value::Object(mut volume)) = serde_json::from_slice(raw) else {
+    let Ok(Value::Object(mut volume)) = serde_json::from_str(raw) else {
         return false;
     };
-    volume.remove("name");
     if let Some(Value::Object(source)) = volume.get_mut("downwardAPI") {
         source.remove("defaultMode");
         for item in source
@@ -221,21 +216,19 @@ fn is_volume(present: &Cursor<'_>, wanted: &Value) -> bool {
             }
         }
     }
-    Value::Object(volume) == *wanted
+    serde_json::from_str(wanted).is_ok_and(|wanted: Value| wanted == Value::Object(volume))
 }
 
 /// The pod waits for its anchor's readiness.
 pub(super) fn write_gate(pod: &Pod<'_>, sheet: &mut Sheet) {
-    let entry = json!({ "conditionType": gate::ANCHOR_READY });
+    let entry = format!(r#"{{"conditionType":"{}"}}"#, gate::ANCHOR_READY);
     match &pod.spec.readiness_gates {
         Some(gates) if gates.iter().any(|gate| gate == gate::ANCHOR_READY) => {}
         Some(_) => {
-            let pointer = sheet.pointer("/spec/readinessGates/-");
-            sheet.patch.add(pointer, &entry.to_string());
+            sheet.add("/spec/readinessGates/-", &entry);
         }
         None => {
-            let pointer = sheet.pointer("/spec/readinessGates");
-            sheet.patch.add(pointer, &json!([entry]).to_string());
+            sheet.add("/spec/readinessGates", &format!("[{entry}]"));
         }
     }
 }

@@ -24,10 +24,10 @@ impl<'a> StringMap<'a> {
             return Ok(None);
         }
         let mut entries = Vec::new();
-        cursor.object(|key, value| {
-            if wanted(key) {
+        cursor.members(|key, value| {
+            if wanted(&key) {
                 let text = value.string_or_null()?.unwrap_or_default();
-                entries.push((Cow::Owned(key.to_owned()), text));
+                entries.push((key, text));
                 Ok(())
             } else {
                 value.skip()
@@ -81,9 +81,9 @@ pub struct PodSpec<'a> {
     /// `nodeSelector`
     pub node_selector: Option<StringMap<'a>>,
     /// `tolerations`
-    pub tolerations: Option<&'a [u8]>,
+    pub tolerations: Option<&'a str>,
     /// `affinity`
-    pub affinity: Option<&'a [u8]>,
+    pub affinity: Option<&'a str>,
     /// `hostNetwork`
     pub host_network: bool,
     /// `os.name`
@@ -91,7 +91,7 @@ pub struct PodSpec<'a> {
     /// `securityContext`
     pub security: SecurityContext<'a>,
     /// Fields of the spec itself that only Linux has, and that are set, with their values.
-    pub linux_only: Vec<(&'static str, &'a [u8])>,
+    pub linux_only: Vec<(&'static str, &'a str)>,
     /// `terminationGracePeriodSeconds`
     pub grace_seconds: Option<i64>,
     /// `readinessGates[].conditionType`; `None` if there is no such array.
@@ -201,7 +201,7 @@ impl<'a> PodSpec<'a> {
             _ => match LINUX_ONLY.iter().find(|(name, _)| *name == key) {
                 Some((name, harmless)) => {
                     let raw = value.raw()?;
-                    if raw != b"null" && raw != harmless.as_bytes() {
+                    if raw != "null" && raw != *harmless {
                         self.linux_only.push((name, raw));
                     }
                 }
@@ -244,7 +244,7 @@ pub enum Place {
     Regular(usize),
 }
 
-fn raw_or_null<'a>(value: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, Error> {
+fn raw_or_null<'a>(value: &mut Cursor<'a>) -> Result<Option<&'a str>, Error> {
     if value.null()? {
         Ok(None)
     } else {

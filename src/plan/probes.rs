@@ -281,8 +281,7 @@ pub(super) fn write(
         probe.is_none_or(|probe| matches!(probe.handler, Handler::Exec(_)))
     };
     if !stays(container.readiness.as_ref()) {
-        let pointer = sheet.container_pointer(place, "/readinessProbe");
-        sheet.patch.remove(pointer);
+        sheet.remove_in(place, "/readinessProbe");
     }
     let moved = [
         (Which::Liveness, &asked.liveness),
@@ -290,13 +289,14 @@ pub(super) fn write(
     ];
     for (which, moved) in moved {
         let present = which.of(container);
-        let pointer = sheet.container_pointer(place, format_args!("/{}", which.field()));
+        let field = which.field();
         match moved.as_ref().filter(|_| !wrapping.probes_itself()) {
             Some(probe) if present.is_some_and(|present| is_exec_of(present, probe, wrapping)) => {}
-            Some(probe) => sheet
-                .patch
-                .add(pointer, &exec_probe(probe, wrapping).to_string()),
-            None if !stays(present) => sheet.patch.remove(pointer),
+            Some(probe) => {
+                let value = exec_probe(probe, wrapping).to_string();
+                sheet.add_in(place, &format!("/{field}"), &value);
+            }
+            None if !stays(present) => sheet.remove_in(place, &format!("/{field}")),
             None => {}
         }
     }

@@ -4,10 +4,10 @@ use super::container::{Container, SecurityContext};
 use super::pod::{Place, Pod};
 use super::reason::Reason;
 use super::sheet::Sheet;
+use crate::json::quote;
 use crate::names::{injected, label, policy as key};
 use crate::policy::Policy;
 use crate::windows::account::{Account, AccountKind};
-use serde_json::json;
 
 /// Proxies and their set-up containers that meshes inject, and whose they are.
 const PROXIES: [(&str, &str); 7] = [
@@ -23,25 +23,23 @@ const PROXIES: [(&str, &str); 7] = [
 /// Refuses what only Linux has, on the pod and on each container.
 pub(super) fn linux_only(pod: &Pod<'_>, sheet: &mut Sheet) {
     let way_out = "a Windows pod cannot have this field (the API server refuses it); remove it";
-    let shown = |raw: &[u8]| String::from_utf8_lossy(raw).into_owned();
     for (name, value) in &pod.spec.linux_only {
         let field = sheet.field(format_args!("spec.{name}"));
-        sheet.refuse(Reason::LinuxOnly, field, shown(value), way_out);
+        sheet.refuse(Reason::LinuxOnly, field, (*value).to_owned(), way_out);
     }
     for (name, value) in &pod.spec.security.linux_only {
         let field = sheet.field(format_args!("spec.securityContext.{name}"));
-        sheet.refuse(Reason::LinuxOnly, field, shown(value), way_out);
+        sheet.refuse(Reason::LinuxOnly, field, (*value).to_owned(), way_out);
     }
     for (place, container) in pod.spec.all_containers() {
         for (name, value) in &container.security.linux_only {
             let field = sheet.container_field(place, &format!("securityContext.{name}"));
-            sheet.refuse(Reason::LinuxOnly, field, shown(value), way_out);
+            sheet.refuse(Reason::LinuxOnly, field, (*value).to_owned(), way_out);
         }
     }
     match pod.spec.os.as_deref() {
         None => {
-            let os = sheet.pointer("/spec/os");
-            sheet.patch.add(os, r#"{"name":"windows"}"#);
+            sheet.add("/spec/os", r#"{"name":"windows"}"#);
         }
         Some(label::OS_WINDOWS) => {}
         Some(other) => {
@@ -82,8 +80,7 @@ pub(super) fn foreign_proxies(pod: &Pod<'_>, sheet: &mut Sheet) {
 pub(super) fn host_process(pod: &Pod<'_>, marked: bool, sheet: &mut Sheet) {
     pod_level(pod, sheet);
     if !pod.spec.host_network {
-        let pointer = sheet.pointer("/spec/hostNetwork");
-        sheet.patch.add(pointer, "true");
+        sheet.add("/spec/hostNetwork", "true");
     }
     for (place, container) in pod.spec.all_containers() {
         let security = &container.security;
@@ -141,8 +138,7 @@ fn pod_level(pod: &Pod<'_>, sheet: &mut Sheet) {
             );
         }
         Some(true) => {
-            let pointer = sheet.pointer("/spec/securityContext/windowsOptions/hostProcess");
-            sheet.patch.remove(pointer);
+            sheet.remove("/spec/securityContext/windowsOptions/hostProcess");
         }
         None => {}
     }
@@ -172,12 +168,17 @@ pub(super) fn account(
         .run_as
         .as_deref()
         .map(|name| (name, false)));
-    let field = match given {
+    let field = |sheet: &Sheet| match given {
         Some((_, false)) => sheet.field("spec.securityContext.windowsOptions.runAsUserName"),
         _ => sheet.container_field(place, "securityContext.windowsOptions.runAsUserName"),
     };
     if marked && given.is_none() && container.security.host_process.is_some() {
-        sheet.refuse(Reason::Invariant, field, None, left_out(&container.name));
+        sheet.refuse(
+            Reason::Invariant,
+            field(sheet),
+            None,
+            left_out(&container.name),
+        );
         return;
     }
     let parsed;
@@ -190,7 +191,7 @@ pub(super) fn account(
             }
             Err(fault) => {
                 let text = format!("{fault}; expected an account of the node, e.g. {SYSTEM}");
-                sheet.refuse(Reason::User, field, name.to_owned(), text);
+                sheet.refuse(Reason::User, field(sheet), name.to_owned(), text);
                 return;
             }
         },
@@ -214,7 +215,7 @@ pub(super) fn account(
             .collect::<Vec<_>>();
         sheet.forbid(
             Reason::User,
-            field.clone(),
+            field(sheet),
             account.as_str().to_owned(),
             format!(
                 "this namespace allows only {} (annotation {}); set one of them as runAsUserName",
@@ -229,7 +230,11 @@ pub(super) fn account(
 }
 
 /// Only SYSTEM, and with luck the two service accounts, may move a process into a compartment.
-fn compartment_account(account: &Account, field: String, sheet: &mut Sheet) {
+fn compartment_account(account: &Account, field: impl Fn(&Sheet) -> String, sheet: &mut Sheet) {
+    if account.kind() == AccountKind::System {
+        return;
+    }
+    let field = field(sheet);
     match account.kind() {
         AccountKind::System => {}
         AccountKind::LocalService | AccountKind::NetworkService => sheet.warn(
@@ -257,29 +262,26 @@ fn set(place: Place, security: &SecurityContext<'_>, run_as: Option<&str>, sheet
     if !host_process && run_as.is_none() {
         return;
     }
+    let options = "/securityContext/windowsOptions";
     if security.windows_present {
-        let base = sheet.container_pointer(place, "/securityContext/windowsOptions");
         if host_process {
-            sheet.patch.add(format_args!("{base}/hostProcess"), "true");
+            sheet.add_in(place, &format!("{options}/hostProcess"), "true");
         }
         if let Some(user) = run_as {
-            sheet
-                .patch
-                .add_string(format_args!("{base}/runAsUserName"), user);
+            sheet.add_string_in(place, &format!("{options}/runAsUserName"), user);
         }
         return;
     }
-    let mut options = json!({ "hostProcess": true });
+    let mut value = r#"{"hostProcess":true"#.to_owned();
     if let Some(user) = run_as {
-        options["runAsUserName"] = user.into();
+        value.push_str(r#","runAsUserName":"#);
+        quote(user, &mut value);
     }
+    value.push('}');
     if security.present {
-        let pointer = sheet.container_pointer(place, "/securityContext/windowsOptions");
-        sheet.patch.add(pointer, &options.to_string());
+        sheet.add_in(place, options, &value);
     } else {
-        let pointer = sheet.container_pointer(place, "/securityContext");
-        sheet
-            .patch
-            .add(pointer, &json!({ "windowsOptions": options }).to_string());
+        let value = format!(r#"{{"windowsOptions":{value}}}"#);
+        sheet.add_in(place, "/securityContext", &value);
     }
 }

@@ -121,13 +121,12 @@ impl Display for Refusal {
             [only] => only.fmt(f),
             several => {
                 write!(f, "{} problems:", several.len())?;
-                for (i, problem) in several.iter().take(MOST_SAID).enumerate() {
-                    let separator = if i == 0 { "" } else { ";" };
-                    write!(f, "{separator} ({}) {problem}", i + 1)?;
+                for problem in several.iter().take(MOST_SAID) {
+                    write!(f, "\n  * {problem}")?;
                 }
                 match several.len().saturating_sub(MOST_SAID) {
                     0 => Ok(()),
-                    more => write!(f, "; and {more} more"),
+                    more => write!(f, "\n  * and {more} more"),
                 }
             }
         }
@@ -214,15 +213,51 @@ impl Sheet {
         self.warnings.push(format!("{field}: {text}"));
     }
 
-    /// The JSON pointer of a member of the pod.
-    pub fn pointer(&self, member: impl Display) -> String {
-        format!("{}{member}", self.root.pointer)
+    /// `add` of a member of the pod. `value` is JSON text.
+    pub fn add(&mut self, member: &str, value: &str) {
+        self.patch.add(&[self.root.pointer, member], value);
     }
 
-    /// The JSON pointer of a member of a container.
-    pub fn container_pointer(&self, place: Place, member: impl Display) -> String {
-        let (array, index) = place.array();
-        format!("{}/spec/{array}/{index}{member}", self.root.pointer)
+    /// `add` of a string.
+    pub fn add_string(&mut self, member: &str, value: &str) {
+        self.patch.add_string(&[self.root.pointer, member], value);
+    }
+
+    /// `remove` of a member of the pod.
+    pub fn remove(&mut self, member: &str) {
+        self.patch.remove(&[self.root.pointer, member]);
+    }
+
+    /// `add` of a member of a container. `value` is JSON text.
+    pub fn add_in(&mut self, place: Place, member: &str, value: &str) {
+        let mut buffer = itoa::Buffer::new();
+        let path = place.path(self.root, &mut buffer, member);
+        self.patch.add(&path, value);
+    }
+
+    /// `add` of a string.
+    pub fn add_string_in(&mut self, place: Place, member: &str, value: &str) {
+        let mut buffer = itoa::Buffer::new();
+        let path = place.path(self.root, &mut buffer, member);
+        self.patch.add_string(&path, value);
+    }
+
+    /// `remove` of a member of a container.
+    pub fn remove_in(&mut self, place: Place, member: &str) {
+        let mut buffer = itoa::Buffer::new();
+        let path = place.path(self.root, &mut buffer, member);
+        self.patch.remove(&path);
+    }
+}
+
+impl Place {
+    /// The pointer to a member of the container, in pieces.
+    fn path<'p>(self, root: Root, buffer: &'p mut itoa::Buffer, member: &'p str) -> [&'p str; 4] {
+        let (array, index) = match self {
+            Self::Init(index) => ("/spec/initContainers/", index),
+            Self::Regular(index) => ("/spec/containers/", index),
+        };
+        [root.pointer, array, buffer.format(index), member]
     }
 }
 

@@ -7,12 +7,10 @@
 
 use super::asked::{Asked, PreStop};
 use super::container::Container;
-use super::handler::Handler;
 use super::pod::Pod;
 use super::sheet::Sheet;
 use super::wrap::Wrapping;
 use crate::policy::Policy;
-use serde_json::{Value, json};
 
 /// How much earlier than the kubelet the stop gives up, in seconds.
 const MARGIN: i64 = 2;
@@ -46,7 +44,7 @@ impl Stop {
             };
         }
         let hooked = |asked: &Asked<'_>| asked.pre_stop == PreStop::Ours && !asked.one_shot;
-        let drains = asked.iter().any(hooked) && wrapping.stop_hook("", 0).is_some();
+        let drains = asked.iter().any(hooked) && wrapping.has_stop_hook();
         let drain = if drains {
             i64::from(policy.drain_seconds)
         } else {
@@ -97,8 +95,8 @@ impl Stop {
             );
         }
         if self.period != pod.spec.effective_grace() {
-            let pointer = sheet.pointer("/spec/terminationGracePeriodSeconds");
-            sheet.patch.add(pointer, &self.period.to_string());
+            let period = self.period.to_string();
+            sheet.add("/spec/terminationGracePeriodSeconds", &period);
         }
     }
 
@@ -127,30 +125,15 @@ impl Stop {
         let Some(wanted) = wrapping.stop_hook(&container.name, self.grace()) else {
             return;
         };
-        if present.is_some_and(|present| is(present, &wanted)) {
+        if present.is_some_and(|present| wanted.is(present)) {
             return;
         }
+        let wanted = wanted.to_json();
         if container.lifecycle.is_some() {
-            let pointer = sheet.container_pointer(asked.place, "/lifecycle/preStop");
-            sheet.patch.add(pointer, &wanted.to_string());
+            sheet.add_in(asked.place, "/lifecycle/preStop", &wanted);
         } else {
-            let pointer = sheet.container_pointer(asked.place, "/lifecycle");
-            sheet
-                .patch
-                .add(pointer, &json!({ "preStop": wanted }).to_string());
+            let lifecycle = format!(r#"{{"preStop":{wanted}}}"#);
+            sheet.add_in(asked.place, "/lifecycle", &lifecycle);
         }
-    }
-}
-
-fn is(present: &Handler<'_>, wanted: &Value) -> bool {
-    match present {
-        Handler::Sleep(seconds) => wanted["sleep"]["seconds"] == *seconds,
-        Handler::Exec(command) => wanted["exec"]["command"].as_array().is_some_and(|wanted| {
-            wanted
-                .iter()
-                .map(Value::as_str)
-                .eq(command.iter().map(|arg| Some(arg.as_ref())))
-        }),
-        _ => false,
     }
 }

@@ -5,12 +5,13 @@ use super::arrival::{absolute, length, misfit, plain_cplauncher};
 use super::asked::Asked;
 use super::container::{Container, EnvVar};
 use super::handler::Handler;
+use super::pod::Place;
 use super::reason::Reason;
 use super::sheet::Sheet;
+use crate::json::quote_all;
 use crate::names::{env, injected, label, policy as key};
 use crate::policy::{CplauncherDll, LauncherKind, Policy};
 use native_host_launcher::{Command, Cplauncher, Hook, Probe, Run, Stop, Unwritable};
-use serde_json::{Value, json};
 use std::borrow::Cow;
 
 /// Which launcher wraps, and where it lies on the node.
@@ -19,6 +20,37 @@ pub(super) struct Wrapping<'p> {
     policy: &'p Policy,
     /// Our own launcher's path on the node, if it can be had.
     exe: Option<Cow<'p, str>>,
+}
+
+/// A preStop hook of ours.
+#[derive(Debug)]
+pub(super) enum StopHook {
+    /// Runs a command.
+    Exec(Vec<String>),
+    /// Waits so many seconds.
+    Sleep(u16),
+}
+
+impl StopHook {
+    /// As JSON text.
+    pub(super) fn to_json(&self) -> String {
+        match self {
+            Self::Exec(command) => {
+                let command = quote_all(command.iter().map(String::as_str));
+                format!(r#"{{"exec":{{"command":{command}}}}}"#)
+            }
+            Self::Sleep(seconds) => format!(r#"{{"sleep":{{"seconds":{seconds}}}}}"#),
+        }
+    }
+
+    /// Whether a hook is this one.
+    pub(super) fn is(&self, present: &Handler<'_>) -> bool {
+        match (self, present) {
+            (Self::Exec(wanted), Handler::Exec(command)) => command.iter().eq(wanted),
+            (Self::Sleep(wanted), Handler::Sleep(seconds)) => i64::from(*wanted) == *seconds,
+            _ => false,
+        }
+    }
 }
 
 /// What a wrapped command line wraps.
@@ -80,44 +112,38 @@ impl<'p> Wrapping<'p> {
         let probed = asked
             .iter()
             .find(|asked| asked.liveness.is_some() || asked.startup.is_some());
-        let (needed, field, why) = match (self.probes_itself(), probed) {
-            (true, _) => {
+        let needed = self.probes_itself() || probed.is_some();
+        if !needed || self.exe.is_some() {
+            return needed;
+        }
+        let launcher = self.policy.launcher;
+        let (field, why) = match probed.filter(|_| !self.probes_itself()) {
+            None => {
                 let field = sheet.field(format_args!("metadata.annotations[{}]", key::LAUNCHER));
-                (
-                    true,
-                    field,
-                    format!("the launcher {}", self.policy.launcher),
-                )
+                (field, format!("the launcher {launcher}"))
             }
-            (false, Some(probed)) => {
+            Some(probed) => {
                 let name = if probed.liveness.is_some() {
                     "livenessProbe"
                 } else {
                     "startupProbe"
                 };
-                let field = sheet.container_field(probed.place, name);
-                (
-                    true,
-                    field,
-                    format!("a {name} under the launcher {}", self.policy.launcher),
-                )
+                let why = format!("a {name} under the launcher {launcher}");
+                (sheet.container_field(probed.place, name), why)
             }
-            (false, None) => return false,
         };
-        if self.exe.is_none() {
-            sheet.refuse(
-                Reason::Launcher,
-                field,
-                None,
-                format!(
-                    "{why} needs native-host-launcher.exe on the node, and the policy does not say \
-                     where it comes from; set {} or {} on the Namespace",
-                    key::LAUNCHER_IMAGE,
-                    key::LAUNCHER_PATH
-                ),
-            );
-        }
-        needed
+        sheet.refuse(
+            Reason::Launcher,
+            field,
+            None,
+            format!(
+                "{why} needs native-host-launcher.exe on the node, and the policy does not say \
+                 where it comes from; set {} or {} on the Namespace",
+                key::LAUNCHER_IMAGE,
+                key::LAUNCHER_PATH
+            ),
+        );
+        true
     }
 
     /// Whether a hook is the one that native-host writes.
@@ -133,6 +159,11 @@ impl<'p> Wrapping<'p> {
             }
             _ => false,
         }
+    }
+
+    /// Whether there is a hook of ours to stop a program.
+    pub(super) fn has_stop_hook(&self) -> bool {
+        self.probes_itself() || self.policy.drain_seconds > 0
     }
 
     /// How long the container's preStop hook, if it is ours, gives the program to stop.
@@ -156,7 +187,7 @@ impl<'p> Wrapping<'p> {
 
     /// The hook that lets a program drain and stops it properly: the launcher's `stop`, or
     /// under plain cplauncher, which can only be killed, a sleep. `None` if there is nothing to do.
-    pub(super) fn stop_hook(&self, container: &str, grace: u32) -> Option<Value> {
+    pub(super) fn stop_hook(&self, container: &str, grace: u32) -> Option<StopHook> {
         let drain = self.policy.drain_seconds;
         if self.probes_itself() {
             let stop = Stop {
@@ -164,12 +195,10 @@ impl<'p> Wrapping<'p> {
                 drain_seconds: u32::from(drain),
                 grace_seconds: grace,
             };
-            let command: Vec<_> = std::iter::once(self.tool().to_owned())
-                .chain(stop.to_args())
-                .collect();
-            Some(json!({ "exec": { "command": command } }))
+            let command = std::iter::once(self.tool().to_owned()).chain(stop.to_args());
+            Some(StopHook::Exec(command.collect()))
         } else {
-            (drain > 0).then(|| json!({ "sleep": { "seconds": drain } }))
+            (drain > 0).then_some(StopHook::Sleep(drain))
         }
     }
 
@@ -196,7 +225,7 @@ impl<'p> Wrapping<'p> {
         run.timeout_seconds = policy.launcher_timeout_seconds;
         run.ip_env.clone_from(&policy.ip_env);
         let kept = asked.kept.as_ref();
-        for var in env.iter().filter(|var| is_pod_ip(var)) {
+        for var in env.iter().filter(|var| var.is_pod_ip()) {
             let later = kept.is_some_and(|kept| !kept.ip_env.iter().any(|one| *one == var.name));
             if !later && !run.ip_env.iter().any(|known| *known == var.name) {
                 run.ip_env.push(var.name.clone().into_owned());
@@ -215,10 +244,12 @@ impl<'p> Wrapping<'p> {
                 },
             });
         }
-        let names = env.iter().map(|var| var.name.as_ref());
-        run.declare(names.filter(|name| {
-            kept.is_none_or(|kept| kept.declared.iter().any(|declared| declared == name))
-        }));
+        if asked.argv.iter().any(|arg| arg.contains('$')) {
+            let names = env.iter().map(|var| var.name.as_ref());
+            run.declare(names.filter(|name| {
+                kept.is_none_or(|kept| kept.declared.iter().any(|declared| declared == name))
+            }));
+        }
         let args = run.to_args()?;
         Ok(std::iter::once(self.tool().to_owned())
             .chain(args)
@@ -255,14 +286,6 @@ fn cplauncher_head(policy: &Policy) -> Vec<String> {
     }
     line.push("--".to_owned());
     line
-}
-
-/// Whether a variable is to hold the pod's IP, which in a HostProcess pod is the node's.
-pub(super) fn is_pod_ip(var: &EnvVar<'_>) -> bool {
-    matches!(
-        var.field_path.as_deref(),
-        Some("status.podIP" | "status.podIPs")
-    )
 }
 
 /// What a wrapped command line wraps; else what was expected.
@@ -353,26 +376,22 @@ pub(super) fn write(
         return;
     }
     let (exe, args) = line.split_at(1);
-    set_strings(
-        &container.command,
-        exe,
-        &sheet.container_pointer(place, "/command"),
-        sheet,
-    );
-    set_strings(
-        &container.args,
-        args,
-        &sheet.container_pointer(place, "/args"),
-        sheet,
-    );
+    set_strings(place, "/command", &container.command, exe, sheet);
+    set_strings(place, "/args", &container.args, args, sheet);
 }
 
-fn set_strings(present: &[Cow<'_, str>], wanted: &[String], pointer: &str, sheet: &mut Sheet) {
+fn set_strings(
+    place: Place,
+    member: &str,
+    present: &[Cow<'_, str>],
+    wanted: &[String],
+    sheet: &mut Sheet,
+) {
     if !present
         .iter()
         .map(Cow::as_ref)
         .eq(wanted.iter().map(String::as_str))
     {
-        sheet.patch.add(pointer, &json!(wanted).to_string());
+        sheet.add_in(place, member, &quote_all(wanted.iter().map(String::as_str)));
     }
 }

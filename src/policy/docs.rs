@@ -1,37 +1,48 @@
-//! The table of `docs/policy.md`, out of the one table of keys.
+//! The reference part of `docs/policy.md`, out of the one table of keys.
 
 use std::fmt::Write as _;
 
 use super::{KEYS, Policy};
 
-/// The keys as a Markdown table.
-pub fn table() -> String {
+const BEGIN: &str = "<!-- keys: begin (hack/update-docs writes this part) -->\n";
+const END: &str = "<!-- keys: end -->\n";
+
+/// The page with its reference part as it should be; `None` where the marks are missing.
+pub fn update(page: &str) -> Option<String> {
+    let (before, rest) = page.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{BEGIN}\n{}\n{END}{after}", keys()))
+}
+
+/// An overview of the keys, and a paragraph of each.
+fn keys() -> String {
     let builtin = Policy::builtin();
-    let mut text = String::from(
-        "| key | on a pod | value | example | default | what it does |\n|---|---|---|---|---|---|\n",
-    );
+    let default = |key: &super::Key| {
+        let value = key.show(&builtin);
+        value.map_or_else(|| key.unset.to_owned(), |value| format!("`{value}`"))
+    };
+    // Writing to a String cannot fail.
+    let mut text = String::from("| key | on a pod | default |\n|---|---|---|\n");
     for key in &KEYS {
-        let default = key
-            .show(&builtin)
-            .map_or_else(|| key.unset.to_owned(), |value| code(&value));
-        // Writing to a String cannot fail.
+        let on_pod = if key.on_pod { "yes" } else { "" };
+        let name = key.flag();
         let _ = writeln!(
             text,
-            "| `{}` | {} | {} | {} | {default} | {} |",
+            "| [`{name}`](#{name}) | {on_pod} | {} |",
+            default(key)
+        );
+    }
+    for key in &KEYS {
+        let _ = write!(
+            text,
+            "\n### {}\n\n{}\n\n- Value: {}\n- Example: `{}`\n- Default: {}\n- Set by: a flag, the Namespace{}\n",
             key.flag(),
-            if key.on_pod { "yes" } else { "no" },
-            cell(key.expected),
-            code(key.example),
-            cell(key.doc),
+            key.doc,
+            key.expected,
+            key.example,
+            default(key),
+            if key.on_pod { ", the pod" } else { "" },
         );
     }
     text
-}
-
-fn cell(text: &str) -> String {
-    text.replace('|', r"\|")
-}
-
-fn code(text: &str) -> String {
-    format!("`{}`", cell(text))
 }

@@ -54,14 +54,12 @@ impl Errors {
     /// Adds what reading a key's value came to.
     pub(super) fn take(&mut self, place: Place, key: &Key, value: &str, result: Result<(), Why>) {
         let Err(why) = result else { return };
-        let (expected, example) = (key.expected, Quoted(key.example));
-        let value = Quoted(value);
-        let message = match why {
-            Why::Shape => format!("{value}: expected {expected}, for example {example}"),
-            Why::Because(reason) => {
-                format!("{value}: {reason}; expected {expected}, for example {example}")
-            }
-        };
+        let message = format!(
+            "{} Expected {}, for example {}",
+            why.sentence(value),
+            key.expected,
+            Quoted(key.example)
+        );
         self.push(|| PolicyError {
             place,
             key: key.name.to_owned(),

@@ -20,6 +20,9 @@ pub(super) fn image(text: &str) -> Result<String, Why> {
     if let Some(digest) = digest.filter(|digest| !is_digest(digest)) {
         return Err(Why::part(digest, "is not a digest"));
     }
+    if tag.is_some_and(str::is_empty) {
+        return Err(Why::About("has an empty tag".into()));
+    }
     if let Some(tag) = tag.filter(|tag| !is_tag(tag)) {
         return Err(Why::part(tag, "is not a tag"));
     }
@@ -28,16 +31,14 @@ pub(super) fn image(text: &str) -> Result<String, Why> {
         return Err(Why::part(domain.unwrap_or_default(), "is not a registry"));
     }
     if path.bytes().any(|b| b.is_ascii_uppercase()) {
-        return Err(Why::Because(
-            "the repository's name must be in lower case".into(),
-        ));
+        return Err(Why::About("names its repository in upper case".into()));
     }
     if !path.split('/').all(is_path_component) || name.len() > LONGEST_NAME {
         return Err(Why::Shape);
     }
     // Docker would take it for an image ID (`ParseNormalizedNamed`).
     if domain.is_none() && name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err(Why::Because("it is an image's ID, not its name".into()));
+        return Err(Why::About("is an image's ID, not its name".into()));
     }
     Ok(text.to_owned())
 }

@@ -77,7 +77,7 @@ pub static KEYS: [Key; 25] = [
                 policy.network = Network::Anchor;
                 Ok(())
             }
-            Network::Host => Err(Why::Because("the host's network is not yet built".into())),
+            Network::Host => Err(Why::About("is not yet built".into())),
         },
         show: |policy| Some(policy.network.to_string()),
     },
@@ -95,7 +95,7 @@ pub static KEYS: [Key; 25] = [
     Key {
         name: key::CPLAUNCHER_PATH,
         on_pod: false,
-        expected: "the absolute path of an .exe without spaces",
+        expected: "the absolute path of an .exe, of letters, digits, dots, dashes and underscores",
         example: r"C:\k2s\bin\cni\cplauncher.exe",
         unset: "",
         doc: "Where `cplauncher.exe` lies on every node.",
@@ -152,7 +152,7 @@ pub static KEYS: [Key; 25] = [
     Key {
         name: key::LAUNCHER_PATH,
         on_pod: false,
-        expected: "the absolute path of an .exe without spaces",
+        expected: "the absolute path of an .exe, of letters, digits, dots, dashes and underscores",
         example: r"C:\native-host\native-host-launcher.exe",
         unset: "brought by `launcher-image`",
         doc: "Where `native-host-launcher.exe` lies on every node, if it is pre-installed. It goes \
@@ -269,7 +269,7 @@ pub static KEYS: [Key; 25] = [
     Key {
         name: key::HEALTH_PORT,
         on_pod: true,
-        expected: "a port's name or number",
+        expected: "a port's number, or its name of at most 15 lower-case letters, digits and dashes",
         example: "8081",
         unset: "",
         doc: "The port that default HTTP probes go to.",
@@ -377,15 +377,15 @@ fn joined<T: ToString>(list: &[T]) -> Option<String> {
 }
 
 fn account(text: &str) -> Result<Account, Why> {
-    Account::parse(text).map_err(|error| Why::Because(error.to_string().into()))
+    Account::parse(text).map_err(|error| Why::part(text, error.to_string()))
 }
 
 fn pattern(text: &str) -> Result<PathPattern, Why> {
-    PathPattern::parse(text).map_err(|error| Why::Because(error.to_string().into()))
+    PathPattern::parse(text).map_err(|error| Why::part(text, error.to_string()))
 }
 
 fn windows_path(text: &str) -> Result<WindowsPath, Why> {
-    WindowsPath::parse(text).map_err(|error| Why::Because(error.to_string().into()))
+    WindowsPath::parse(text).map_err(|error| Why::part(text, error.to_string()))
 }
 
 /// A path that begins the container's command line. On nodes with the bind filter hcsshim puts
@@ -394,8 +394,8 @@ fn windows_path(text: &str) -> Result<WindowsPath, Why> {
 /// would be stripped. So only what is plain everywhere.
 fn launcher_path(text: &str) -> Result<WindowsPath, Why> {
     if text.contains(' ') {
-        return Err(Why::Because(
-            "it holds a space, and `cmd /c` would end there".into(),
+        return Err(Why::About(
+            "holds a space, where `cmd /c` would end the path".into(),
         ));
     }
     let special =
@@ -403,7 +403,7 @@ fn launcher_path(text: &str) -> Result<WindowsPath, Why> {
     if let Some(c) = text.chars().find(special) {
         return Err(Why::part(
             c.encode_utf8(&mut [0; 4]),
-            "means something to `cmd /c`",
+            "may mean something to `cmd /c`",
         ));
     }
     let path = text.replace('/', r"\");

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cases;
+mod messages;
 mod properties;
 
 use super::*;
@@ -282,4 +283,19 @@ fn pod_security_is_read_as_kubernetes_reads_it() {
     assert_eq!(read(Some("baseline")), Some(PodSecurityLevel::Baseline));
     assert_eq!(read(Some("restricted")), Some(PodSecurityLevel::Restricted));
     assert_eq!(read(Some("Privileged")), Some(PodSecurityLevel::Restricted));
+}
+
+#[test]
+fn the_documentation_is_the_table() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/policy.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let updated = docs::update(&page).expect("the page should have both marks");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, &updated).unwrap();
+    } else {
+        assert!(
+            page == updated,
+            "docs/policy.md is out of date, run hack/update-docs"
+        );
+    }
 }

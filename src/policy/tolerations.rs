@@ -5,7 +5,8 @@
 use k8s_openapi::api::core::v1::Toleration;
 use serde_json::{Map, Value};
 
-use super::value::{Why, closest, is_label_text, qualified_name};
+use super::error::Quoted;
+use super::value::{Why, is_label_text, qualified_name};
 
 const FIELDS: [&str; 5] = ["key", "operator", "value", "effect", "tolerationSeconds"];
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
@@ -13,14 +14,14 @@ const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 /// Reads a JSON list of Tolerations.
 pub(super) fn tolerations(text: &str) -> Result<Vec<Toleration>, Why> {
     let list: Vec<Value> = serde_json::from_str(text)
-        .map_err(|error| Why::Because(format!("it is not a JSON list ({error})").into()))?;
+        .map_err(|error| Why::About(format!("is not a JSON list ({error})").into()))?;
     if list.is_empty() {
-        return Err(Why::Because("the list is empty".into()));
+        return Err(Why::About("is an empty list".into()));
     }
     list.into_iter()
         .enumerate()
         .map(|(index, item)| {
-            toleration(item).map_err(|what| Why::Because(format!("[{index}]{what}").into()))
+            toleration(item).map_err(|what| Why::Inside(format!("[{index}]{what}")))
         })
         .collect()
 }
@@ -31,12 +32,8 @@ fn toleration(item: Value) -> Result<Toleration, String> {
         return Err(" is not an object".to_owned());
     };
     if let Some(unknown) = fields.keys().find(|name| !FIELDS.contains(&name.as_str())) {
-        return Err(match closest(unknown, FIELDS) {
-            Some(near) => {
-                format!(".{unknown} is not a field of a Toleration, did you mean {near}?")
-            }
-            None => format!(".{unknown} is not a field of a Toleration"),
-        });
+        let unknown = Quoted(unknown);
+        return Err(format!(": {unknown} is none of {}", FIELDS.join(", ")));
     }
     let toleration = Toleration {
         key: string(&mut fields, "key")?,
@@ -61,7 +58,10 @@ fn string(fields: &mut Map<String, Value>, name: &str) -> Result<Option<String>,
     match fields.remove(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
-        Some(other) => Err(format!(".{name} is {other}, not a string")),
+        Some(other) => Err(format!(
+            ".{name} is {}, not a string",
+            Quoted(&other.to_string())
+        )),
     }
 }
 
@@ -70,25 +70,31 @@ fn check(toleration: &Toleration) -> Result<(), String> {
     if let Some(key) = toleration.key.as_deref()
         && qualified_name(key).is_err()
     {
-        return Err(format!(".key {key:?} is not a taint's key"));
+        return Err(format!(".key {} is not a taint's key", Quoted(key)));
     }
     match toleration.operator.as_deref().unwrap_or("Equal") {
         "Equal" if toleration.key.is_none() => {
             return Err(".operator must be Exists where there is no key".to_owned());
         }
         "Equal" if !is_label_text(value) => {
-            return Err(format!(".value {value:?} is not a taint's value"));
+            return Err(format!(".value {} is not a taint's value", Quoted(value)));
         }
         "Exists" if !value.is_empty() => {
             return Err(".value must be empty where operator is Exists".to_owned());
         }
         "Equal" | "Exists" => {}
-        other => return Err(format!(".operator {other:?} is not Equal or Exists")),
+        other => {
+            return Err(format!(
+                ".operator {} is not Equal or Exists",
+                Quoted(other)
+            ));
+        }
     }
     let effect = toleration.effect.as_deref();
     if let Some(effect) = effect.filter(|effect| !EFFECTS.contains(effect)) {
         return Err(format!(
-            ".effect {effect:?} is not NoSchedule, PreferNoSchedule or NoExecute"
+            ".effect {} is not NoSchedule, PreferNoSchedule or NoExecute",
+            Quoted(effect)
         ));
     }
     if toleration.toleration_seconds.is_some() && effect != Some("NoExecute") {

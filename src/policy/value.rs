@@ -13,21 +13,37 @@ use super::error::Quoted;
 pub(super) enum Why {
     /// It is simply something else.
     Shape,
-    /// One part of it is wrong, or there is more to say.
-    Because(Cow<'static, str>),
+    /// It is nearly this.
+    Near(Cow<'static, str>),
+    /// What the value does wrong, beginning with a verb.
+    About(Cow<'static, str>),
+    /// What a part of it does wrong.
+    Part(String, Cow<'static, str>),
+    /// A sentence about something inside it.
+    Inside(String),
 }
 
 impl Why {
-    /// The detail that `text` is what is wrong.
-    pub(super) fn part(text: &str, what: &str) -> Self {
-        Self::Because(format!("{} {what}", Quoted(text)).into())
+    /// `part` of the value, or all of it, does something wrong.
+    pub(super) fn part(part: &str, what: impl Into<Cow<'static, str>>) -> Self {
+        Self::Part(part.to_owned(), what.into())
     }
 
     /// Not one of `words`; says which of them is close.
     pub(super) fn unlike<const N: usize>(text: &str, words: [&'static str; N]) -> Self {
-        match closest(text, words) {
-            Some(word) => Self::Because(format!("did you mean {}?", Quoted(word)).into()),
-            None => Self::Shape,
+        closest(text, words).map_or(Self::Shape, |word| Self::Near(word.into()))
+    }
+
+    /// The sentence about `value`, with its full stop.
+    pub(super) fn sentence(&self, value: &str) -> String {
+        let quoted = Quoted(value);
+        match self {
+            Self::Shape => format!("{quoted} is not valid."),
+            Self::Near(near) => format!("{quoted} is not valid, did you mean {}?", Quoted(near)),
+            Self::About(what) => format!("{quoted} {what}."),
+            Self::Part(part, what) if part == value.trim() => format!("{quoted} {what}."),
+            Self::Part(part, what) => format!("{quoted}: {} {what}.", Quoted(part)),
+            Self::Inside(sentence) => format!("{quoted}: {sentence}."),
         }
     }
 }
@@ -65,8 +81,8 @@ pub(super) fn list<T: PartialEq>(
     let mut read = Vec::new();
     for (index, text) in entries(text).enumerate() {
         if index == MOST_ENTRIES {
-            return Err(Why::Because(
-                format!("it has more than {MOST_ENTRIES} entries").into(),
+            return Err(Why::About(
+                format!("has more than {MOST_ENTRIES} entries").into(),
             ));
         }
         let value = entry(text)?;
@@ -75,7 +91,7 @@ pub(super) fn list<T: PartialEq>(
         }
     }
     if read.is_empty() {
-        return Err(Why::Because("the list is empty".into()));
+        return Err(Why::About("is an empty list".into()));
     }
     Ok(read)
 }
@@ -85,9 +101,7 @@ pub(super) fn list<T: PartialEq>(
 pub(super) fn timeout(text: &str) -> Result<u32, Why> {
     const LONGEST: u32 = 3600;
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(Why::Because(
-            format!("the unit is missing, did you mean \"{text}s\"?").into(),
-        ));
+        return Err(Why::Near(format!("{text}s").into()));
     }
     let mut rest = text;
     let mut seconds: u32 = 0;
@@ -113,7 +127,7 @@ pub(super) fn timeout(text: &str) -> Result<u32, Why> {
         }
     }
     if seconds == 0 || seconds > LONGEST {
-        return Err(Why::Because("it is out of range".into()));
+        return Err(Why::About("is out of range".into()));
     }
     Ok(seconds)
 }
@@ -125,7 +139,7 @@ pub(super) fn number(text: &str, most: u16) -> Result<u16, Why> {
     }
     match text.parse() {
         Ok(number) if number <= most => Ok(number),
-        _ => Err(Why::Because("it is out of range".into())),
+        _ => Err(Why::About("is out of range".into())),
     }
 }
 
@@ -152,7 +166,7 @@ pub(super) fn port(text: &str) -> Result<PortRef, Why> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         return match text.parse() {
             Ok(number) if number > 0 => Ok(PortRef::Number(number)),
-            _ => Err(Why::Because("a port number is 1 to 65535".into())),
+            _ => Err(Why::About("is not a port: they go from 1 to 65535".into())),
         };
     }
     let plain = text
@@ -173,7 +187,7 @@ pub(super) fn port(text: &str) -> Result<PortRef, Why> {
 /// The base path of the default probes, without its trailing slash: the root is the empty text.
 pub(super) fn base_path(text: &str) -> Result<String, Why> {
     if !text.starts_with('/') {
-        return Err(Why::Because("it does not begin with a slash".into()));
+        return Err(Why::About("does not begin with a slash".into()));
     }
     if let Some(c) = text
         .chars()
@@ -319,7 +333,7 @@ pub(super) fn cidr(text: &str) -> Result<super::Cidr, Why> {
         let network = cidr.trunc();
         return Err(Why::part(
             text,
-            &format!("has host bits, did you mean \"{network}\"?"),
+            format!("has host bits: the network is {network}"),
         ));
     }
     Ok(cidr)

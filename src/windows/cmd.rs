@@ -99,7 +99,7 @@ const INTERNAL: [&str; 45] = [
 ];
 
 /// Whether cmd runs the line's first word as the program that it names, and gives it the rest.
-fn program(line: &str) -> Option<Fault> {
+pub(super) fn program(line: &str) -> Option<Fault> {
     let (program, quoted) = match line.strip_prefix('"') {
         Some(rest) => {
             let (program, rest) = rest.split_once('"').unwrap_or((rest, ""));
@@ -120,6 +120,10 @@ fn program(line: &str) -> Option<Fault> {
     };
     if let Some(c) = program.chars().find(|&c| !plain(c)) {
         return Some(Fault::ProgramCharacter(c));
+    }
+    // A line that begins with a colon is a label.
+    if program.starts_with(':') {
+        return Some(Fault::ProgramCharacter(':'));
     }
     let word = program
         .split(|c: char| !c.is_ascii_alphanumeric())

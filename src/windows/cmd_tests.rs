@@ -86,6 +86,7 @@ fn runs_only_what_it_takes_for_that_program() {
         ("Start.exe", Fault::Internal("START")),
         ("C:/apps/a.exe", Fault::ProgramCharacter('/')),
         ("@a.exe", Fault::ProgramCharacter('@')),
+        (":a.exe", Fault::ProgramCharacter(':')),
         ("(a.exe", Fault::ProgramCharacter('(')),
         ("a,b.exe", Fault::ProgramCharacter(',')),
         (r#"C:\a" b".exe"#, Fault::ProgramCharacter('"')),

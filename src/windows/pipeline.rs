@@ -9,6 +9,7 @@
 //! The argument vectors here are those that the kubelet hands on, its `$(VAR)` expanded.
 
 use native_host_launcher::expand::MOUNT_POINT;
+use native_host_launcher::word::is_plain_argument;
 
 use super::cmd::{self, LINE_LIMIT, Outcome, outer_quotes, through_cmd};
 
@@ -300,9 +301,29 @@ pub fn deliver<S: AsRef<str>>(argv: &[S], with_cmd: bool) -> Result<Vec<String>,
 
 /// Whether an argument vector comes out unchanged, on hosts with the bind filter and without.
 pub fn survives<S: AsRef<str>>(argv: &[S]) -> Result<(), Mangled> {
+    if is_untouched(argv) {
+        return Ok(());
+    }
     deliver(argv, true)?;
     deliver(argv, false)?;
     Ok(())
+}
+
+/// Whether nothing on the way has anything to do: words of plain characters, as the launcher's
+/// contract writes them, after a program that cmd takes for one. That is nearly every review,
+/// and it needs no line to be built.
+fn is_untouched<S: AsRef<str>>(argv: &[S]) -> bool {
+    let Some((program, rest)) = argv.split_first() else {
+        return false;
+    };
+    let program = program.as_ref();
+    let words = || rest.iter().map(AsRef::as_ref);
+    // Plain characters are ASCII: one byte, one unit.
+    let length: usize = words().map(|word| word.len() + 1).sum();
+    cmd::PREFIX.len() + program.len() + length <= LINE_LIMIT
+        && words().all(is_plain_argument)
+        && is_plain_argument(program)
+        && cmd::program(program).is_none()
 }
 
 #[cfg(test)]
