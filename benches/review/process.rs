@@ -53,9 +53,10 @@ impl Server {
         Server { child, address }
     }
 
-    pub fn floor(folder: &Path) -> Server {
+    /// This bench again, as a server.
+    pub fn own(mode: &str, folder: &Path) -> Server {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .arg("--floor")
+            .arg(mode)
             .arg(folder)
             .stdout(Stdio::piped())
             .spawn()

@@ -200,12 +200,18 @@ impl Transport for TlsStream<ReadAhead> {
 pub(crate) struct Noted<T> {
     inner: T,
     connection: Arc<Connection>,
+    /// Whether our side has said its last word.
+    shut: bool,
 }
 
 impl<T> Noted<T> {
     pub(crate) fn new(inner: T, connection: Arc<Connection>) -> Self {
         connection.enter(Phase::Idle);
-        Noted { inner, connection }
+        Noted {
+            inner,
+            connection,
+            shut: false,
+        }
     }
 }
 
@@ -268,8 +274,11 @@ impl<T: Transport> AsyncWrite for Noted<T> {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.connection.is(Phase::Closing) {
-            ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
             this.connection.enter(Phase::Closing);
+        }
+        if !this.shut {
+            ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
+            this.shut = true;
         }
         if this.connection.linger.load(Ordering::Relaxed) {
             // A client that resets has read what it wanted.

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use tracing::{Level, Metadata};
-use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -120,10 +119,10 @@ impl Log {
         let registry = tracing_subscriber::registry();
         // Only a test installs twice in one process; the first one stands.
         let _ = match format {
-            LogFormat::Text => registry.with(lines.with_filter(filter)).try_init(),
+            LogFormat::Text => registry.with(filter).with(lines).try_init(),
             LogFormat::Json => {
                 let lines = lines.json().flatten_event(true);
-                registry.with(lines.with_filter(filter)).try_init()
+                registry.with(filter).with(lines).try_init()
             }
         };
         Ok(())
