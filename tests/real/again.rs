@@ -23,6 +23,9 @@ fn stripped(mut pod: Value) -> Value {
     ] {
         metadata.remove(field);
     }
+    // What `kubectl apply` keeps for itself, and `kubectl create` brings up to date.
+    let annotations = metadata["annotations"].as_object_mut().unwrap();
+    annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
     pod["spec"].as_object_mut().unwrap().remove("nodeName");
     pod
 }
@@ -193,7 +196,7 @@ fn a_forged_marker_is_refused() {
         "out of HostProcess",
         "/spec/containers/0/securityContext",
         json!({}),
-        "spec.containers.0.securityContext",
+        "spec.containers[0].securityContext.windowsOptions.hostProcess",
     );
     forge(
         "other variables",

@@ -37,6 +37,7 @@ spec:
   - name: albums
     image: registry.example/albums
     command: ['C:\apps\albumswin.exe']
+    ports: [{name: http, containerPort: 8080}]
 ";
 
 /// A text of a test with our names in it.
