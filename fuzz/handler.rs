@@ -11,9 +11,15 @@ const POLICIES: [&[(&str, &str)]; 4] = [
     &[],
     &[
         ("native-host.io/launcher", "cplauncher"),
-        ("native-host.io/allowed-executables", r"C:\apps\*,\\files\apps\*"),
+        (
+            "native-host.io/allowed-executables",
+            r"C:\apps\*,\\files\apps\*",
+        ),
         ("native-host.io/allowed-users", r"NT AUTHORITY\SYSTEM"),
-        ("native-host.io/tolerations", r#"[{"key":"os","value":"windows","effect":"NoSchedule"}]"#),
+        (
+            "native-host.io/tolerations",
+            r#"[{"key":"os","value":"windows","effect":"NoSchedule"}]"#,
+        ),
     ],
     &[
         ("native-host.io/mode", "warn"),
@@ -23,7 +29,10 @@ const POLICIES: [&[(&str, &str)]; 4] = [
         ("native-host.io/mesh", "linkerd"),
     ],
     &[
-        ("native-host.io/launcher-path", r"C:\k\native-host-launcher.exe"),
+        (
+            "native-host.io/launcher-path",
+            r"C:\k\native-host-launcher.exe",
+        ),
         ("native-host.io/health-port", "8081"),
         ("native-host.io/ip-env", "BIND_ADDRESS"),
         ("native-host.io/drain-seconds", "0"),

@@ -2,76 +2,23 @@
 //!
 //! `tests/golden/NAME.in.yaml` holds the object, behind an optional Namespace whose policy is in
 //! force. What becomes of it stands beside it: `NAME.out.yaml` (the object, its anchors behind
-//! it), or `NAME.refused.txt`; and `NAME.warnings.txt`, if there are any. Run with
+//! it), or `NAME.refused.txt`; and `NAME.warnings.txt`, if there are any; of a workload besides what
+//! is said of it when it is applied (`NAME.template-warnings.txt`), and of a Namespace likewise
+//! (`NAME.namespace-warnings.txt`). Run with
 //! `UPDATE_GOLDEN=1` (`hack/update-golden`) to write them anew, and read the diff.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use native_host::admission::{Door, Review, offline};
-use native_host::policy::{Namespace, Policy};
-use serde_json::{Value, json};
+mod fixtures;
+
+use fixtures::{Fixture, answer, fixtures, folder, patched};
+use native_host::admission::{Door, offline};
+use serde_json::Value;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
-
-struct Fixture {
-    name: String,
-    object: Value,
-    namespace: Namespace,
-}
-
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
-}
-
-fn yaml(text: &str) -> Vec<Value> {
-    serde_saphyr::from_multiple(text).unwrap()
-}
-
-fn strings(value: &Value) -> Vec<(&str, &str)> {
-    let entries = value.as_object().into_iter().flatten();
-    entries
-        .map(|(key, value)| (key.as_str(), value.as_str().unwrap()))
-        .collect()
-}
-
-fn fixtures() -> Vec<Fixture> {
-    let mut all = Vec::new();
-    for entry in std::fs::read_dir(folder()).unwrap() {
-        let path = entry.unwrap().path();
-        let Some(name) = path
-            .file_name()
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .strip_suffix(".in.yaml")
-        else {
-            continue;
-        };
-        let documents = yaml(&std::fs::read_to_string(&path).unwrap());
-        let (namespace, object) = match documents.as_slice() {
-            [object] => (json!({}), object),
-            [namespace, object] if namespace["kind"] == "Namespace" => {
-                (namespace["metadata"].clone(), object)
-            }
-            _ => panic!("{name}: expected an object, behind a Namespace if need be"),
-        };
-        all.push(Fixture {
-            name: name.to_owned(),
-            object: object.clone(),
-            namespace: Namespace::read(
-                &Policy::builtin(),
-                strings(&namespace["labels"]).into_iter(),
-                strings(&namespace["annotations"]).into_iter(),
-            ),
-        });
-    }
-    all.sort_by(|a, b| a.name.cmp(&b.name));
-    all
-}
 
 /// Compares with a file, or writes it.
 fn compare(file: &str, found: Option<&str>, failures: &mut String) {
     let path = folder().join(file);
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+    if fixtures::update() {
         match found {
             Some(text) => std::fs::write(path, text).unwrap(),
             None => drop(std::fs::remove_file(path)),
@@ -93,7 +40,7 @@ fn compare(file: &str, found: Option<&str>, failures: &mut String) {
 }
 
 fn lines(lines: &[String]) -> Option<String> {
-    (!lines.is_empty()).then(|| lines.iter().map(|line| format!("{line}\n")).collect())
+    (!lines.is_empty()).then(|| lines.join("\n") + "\n")
 }
 
 #[test]
@@ -133,41 +80,47 @@ fn every_pair_is_as_expected() {
     assert!(failures.is_empty(), "{failures}");
 }
 
-/// What `/mutate` answers, as an object or a refusal.
-fn review(door: Door, object: &Value, namespace: &Namespace) -> Value {
-    let (group, version) = match object["apiVersion"].as_str().unwrap().split_once('/') {
-        Some((group, version)) => (group, version),
-        None => ("", "v1"),
-    };
-    let body = json!({
-        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
-        "request": {
-            "uid": "0b4ff6a3-6f2c-4a62-9f0c-0d1d9a4d5e6f",
-            "kind": { "group": group, "version": version, "kind": object["kind"] },
-            "operation": "CREATE", "namespace": "shop", "name": "",
-            "object": object, "oldObject": null, "dryRun": false,
-        },
-    });
-    let body = serde_json::to_vec(&body).unwrap();
-    let review = Review::parse(door, &body).unwrap();
-    let answer = review.answer(Ok(namespace), &Policy::builtin());
-    serde_json::from_slice::<Value>(&answer.body).unwrap()["response"].clone()
+/// What is said when the object is applied, apart from what becomes of a pod: of a workload's
+/// template, or of a Namespace's policy.
+fn said_of(object: &Value, door: Door, response: &Value) -> Option<String> {
+    let mut text = String::new();
+    for warning in response["warnings"].as_array().into_iter().flatten() {
+        writeln!(text, "{}", warning.as_str().unwrap()).unwrap();
+    }
+    if response["allowed"] == false {
+        let status = &response["status"];
+        let (code, reason) = (&status["code"], status["reason"].as_str().unwrap());
+        let message = status["message"].as_str().unwrap();
+        writeln!(text, "refused: {code} {reason}\n{message}").unwrap();
+    }
+    assert!(response["patch"].is_null(), "{door:?} changed {object}");
+    (!text.is_empty()).then_some(text)
 }
 
-fn patched(object: &Value, response: &Value) -> Value {
-    use base64::Engine as _;
-    let mut object = object.clone();
-    if let Some(patch) = response["patch"].as_str() {
-        let patch = base64::engine::general_purpose::STANDARD
-            .decode(patch)
-            .unwrap();
-        json_patch::patch(
-            &mut object,
-            &&serde_json::from_slice::<json_patch::Patch>(&patch).unwrap(),
-        )
-        .unwrap();
+#[test]
+fn what_is_said_of_templates_and_namespaces_is_as_expected() {
+    let mut failures = String::new();
+    for Fixture {
+        name,
+        object,
+        namespace,
+    } in &fixtures()
+    {
+        let door = match object["kind"].as_str().unwrap() {
+            "Pod" | "Service" => continue,
+            "Namespace" => Door::Validate,
+            _ => Door::ValidateTemplates,
+        };
+        let said = said_of(object, door, &answer(door, object, namespace));
+        let what = if door == Door::Validate {
+            "namespace"
+        } else {
+            "template"
+        };
+        let file = format!("{name}.{what}-warnings.txt");
+        compare(&file, said.as_deref(), &mut failures);
     }
-    object
+    assert!(failures.is_empty(), "{failures}");
 }
 
 #[test]
@@ -182,7 +135,7 @@ fn both_doors_agree() {
             continue;
         }
         let offline = offline::mutate(&object, &namespace).unwrap();
-        let response = review(Door::Mutate, &object, &namespace);
+        let response = answer(Door::Mutate, &object, &namespace);
         assert_eq!(response["allowed"], offline.refusal.is_none(), "{name}");
         let message = response["status"]["message"].as_str();
         assert_eq!(
@@ -191,6 +144,9 @@ fn both_doors_agree() {
             "{name}"
         );
         assert_eq!(patched(&object, &response), offline.object, "{name}");
+        let warnings = response["warnings"].as_array().into_iter().flatten();
+        let warnings: Vec<_> = warnings.map(|warning| warning.as_str().unwrap()).collect();
+        assert_eq!(warnings, offline.warnings, "{name}");
     }
 }
 
@@ -225,17 +181,33 @@ fn what_was_injected_passes_the_validating_check() {
         if object["kind"] != "Pod" || once.refusal.is_some() {
             continue;
         }
-        let response = review(Door::Validate, &once.object, &namespace);
+        let response = answer(Door::Validate, &once.object, &namespace);
         assert_eq!(response["allowed"], true, "{name}: {response}");
         let labelled = object["metadata"]["labels"]
             .get("native-host.io/workload")
             .is_some();
         if labelled && !once.patch.is_empty() {
-            let response = review(Door::Validate, &object, &namespace);
+            let response = answer(Door::Validate, &object, &namespace);
             assert_eq!(
                 response["allowed"], false,
                 "{name}: not injected, and let pass"
             );
         }
     }
+}
+
+#[test]
+fn a_status_that_another_webhook_puts_in_is_named() {
+    let all = fixtures();
+    let case = all
+        .iter()
+        .find(|one| one.name == "backup-of-an-injected-pod-loses-its-status")
+        .unwrap();
+    let response = answer(Door::Validate, &case.object, &case.namespace);
+    assert_eq!(response["allowed"], false);
+    let message = response["status"]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("metadata.annotations[native-host.io/anchor-status]: "),
+        "{message}"
+    );
 }

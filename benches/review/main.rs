@@ -3,7 +3,8 @@
 //! Runs the real program (`serve --no-cluster --self-signed`) and a *floor* in turn, each in a
 //! process of its own, so that the kernel says what CPU time either took. The floor is hyper and
 //! rustls as their own examples use them: it reads each body, parses nothing, and answers the
-//! very bytes that the program answered.
+//! very bytes that the program answered. The *server alone* is our own server with no review in
+//! it, which tells the two parts of the program's cost apart.
 //!
 //! `cargo bench --bench review`; `-- --quick` for a short one. Nothing else should run meanwhile.
 
@@ -15,6 +16,7 @@
     clippy::cast_precision_loss
 )]
 
+mod alone;
 mod bodies;
 mod client;
 mod floor;
@@ -34,11 +36,10 @@ const SIZES: [(&str, usize); 4] = [
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
-    if let [_, mode, folder] = args.as_slice()
-        && mode == "--floor"
-    {
-        floor::run(folder.as_ref());
-        return;
+    match args.as_slice() {
+        [_, mode, folder] if mode == "--floor" => return floor::run(folder.as_ref()),
+        [_, mode, folder] if mode == "--alone" => return alone::run(folder.as_ref()),
+        _ => {}
     }
     let rounds = if args.iter().any(|a| a == "--quick") {
         3
@@ -54,34 +55,54 @@ fn main() {
         assert_eq!(answer.status, 200);
         std::fs::write(folder.path().join(format!("answer-{n}")), answer.body).unwrap();
     }
-    let floor = Server::floor(folder.path());
+    let floor = Server::own("--floor", folder.path());
+    let alone = Server::own("--alone", folder.path());
 
-    println!("CPU per review over TLS keep-alive, median of {rounds} rounds:");
     println!(
-        "{:>8} {:>12} {:>12} {:>7}",
-        "body", "program", "floor", "ratio"
+        "CPU per review over TLS keep-alive, median of {rounds} rounds; ratios are to the floor:"
+    );
+    println!(
+        "{:>8} {:>12} {:>12} {:>7} {:>14} {:>7}",
+        "body", "floor", "program", "ratio", "server alone", "ratio"
     );
     for (n, (name, size)) in SIZES.iter().enumerate() {
         let count = (30_000_000 / size).clamp(60, 3000);
-        let mut ours = Client::connect(&program, folder.path());
-        let mut its = Client::connect(&floor, folder.path());
-        let path = format!("/{n}");
-        for _ in 0..count / 4 {
-            ours.post("/mutate", &bodies[n]);
-            its.post(&path, &bodies[n]);
-        }
+        let door = format!("/{n}");
+        let servers = [
+            (&floor, door.as_str()),
+            (&program, "/mutate"),
+            (&alone, "/mutate"),
+        ];
+        let mut clients = servers.map(|(server, _)| Client::connect(server, folder.path()));
         let mut measured = Vec::new();
-        for _ in 0..rounds {
-            let a = program.cpu(|| (0..count).for_each(|_| drop(ours.post("/mutate", &bodies[n]))));
-            let b = floor.cpu(|| (0..count).for_each(|_| drop(its.post(&path, &bodies[n]))));
-            measured.push((micros(a, count), micros(b, count)));
+        for round in 0..=rounds {
+            let mut took = [0.0; 3];
+            for (i, (server, path)) in servers.iter().enumerate() {
+                let client = &mut clients[i];
+                let time = server.cpu(|| {
+                    for _ in 0..count {
+                        assert_eq!(client.post(path, &bodies[n]).status, 200);
+                    }
+                });
+                took[i] = micros(time, count);
+            }
+            // The first round warms up.
+            if round > 0 {
+                measured.push(took);
+            }
         }
-        let ours = median(measured.iter().map(|m| m.0));
-        let its = median(measured.iter().map(|m| m.1));
-        let ratio = median(measured.iter().map(|m| m.0 / m.1));
-        println!("{name:>8} {ours:>9.1} us {its:>9.1} us {ratio:>7.2}");
+        let time = |i: usize| median(measured.iter().map(|m| m[i]));
+        let ratio = |i: usize| median(measured.iter().map(|m| m[i] / m[0]));
+        println!(
+            "{name:>8} {:>9.1} us {:>9.1} us {:>7.2} {:>11.1} us {:>7.2}",
+            time(0),
+            time(1),
+            ratio(1),
+            time(2),
+            ratio(2)
+        );
     }
-    drop((program, floor));
+    drop((program, floor, alone));
 
     memory(folder.path(), &bodies[3]);
     first_answer(folder.path(), &bodies[0], rounds * 3);
@@ -104,7 +125,8 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 /// Resident memory under 16 concurrent 1 MB reviews: the highest that the kernel saw.
 fn memory(folder: &std::path::Path, body: &[u8]) {
     let server = Server::program(folder, &[]);
-    let idle = server.resident();
+    Client::connect(&server, folder).post("/mutate", body);
+    let one = server.resident();
     let end = Instant::now() + Duration::from_secs(3);
     let served: usize = std::thread::scope(|scope| {
         let clients: Vec<_> = (0..16)
@@ -123,8 +145,8 @@ fn memory(folder: &std::path::Path, body: &[u8]) {
         clients.into_iter().map(|c| c.join().unwrap()).sum()
     });
     println!(
-        "resident: {:.1} MiB idle, {:.1} MiB at most under 16 concurrent 1 MB reviews ({served} answered), {:.1} MiB after",
-        idle.now,
+        "resident: {:.1} MiB after one, {:.1} MiB at most under 16 concurrent 1 MB reviews ({served} answered), {:.1} MiB after",
+        one.now,
         server.resident().peak,
         server.resident().now
     );

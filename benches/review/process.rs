@@ -53,9 +53,10 @@ impl Server {
         Server { child, address }
     }
 
-    pub fn floor(folder: &Path) -> Server {
+    /// This bench again, as a server.
+    pub fn own(mode: &str, folder: &Path) -> Server {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .arg("--floor")
+            .arg(mode)
             .arg(folder)
             .stdout(Stdio::piped())
             .spawn()
@@ -73,7 +74,7 @@ impl Server {
     pub fn cpu(&self, work: impl FnOnce()) -> Duration {
         let before = self.cpu_so_far();
         work();
-        self.cpu_so_far() - before
+        self.cpu_so_far().saturating_sub(before)
     }
 
     /// The first number of each thread's `schedstat`: nanoseconds on a CPU

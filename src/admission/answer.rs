@@ -3,7 +3,7 @@
 use super::review::Unavailable;
 use crate::json::{Patch, quote};
 use crate::plan::reason::{Outcome, Reason};
-use crate::plan::sheet::Refusal;
+use crate::plan::sheet::{MOST_SAID, Refusal};
 use crate::policy::PolicyErrors;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -131,9 +131,25 @@ impl Verdict {
     }
 
     pub(super) fn with_warnings(mut self, warnings: Vec<String>) -> Self {
-        self.warnings = warnings;
+        self.warnings = said(warnings);
         self
     }
+}
+
+/// Warnings as they are sent. The API server drops one with a control character in it, and cuts
+/// what is long (`NewWarningHeader`, k8s.io/apimachinery/pkg/util/net).
+pub(super) fn said(mut warnings: Vec<String>) -> Vec<String> {
+    let more = warnings.len().saturating_sub(MOST_SAID);
+    warnings.truncate(MOST_SAID);
+    if more > 0 {
+        warnings.push(format!("and {more} more warnings"));
+    }
+    for warning in &mut warnings {
+        if warning.contains(char::is_control) {
+            *warning = warning.replace(char::is_control, " ");
+        }
+    }
+    warnings
 }
 
 /// What a pod's author is told of a namespace whose policy is invalid.

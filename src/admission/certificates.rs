@@ -232,12 +232,9 @@ impl Folder {
 
     /// Looks once: a new pair, nothing new, or a new content that cannot serve (said once).
     fn look(&mut self) -> Option<Result<Pair, PairError>> {
-        let files = match Files::read(&self.path) {
-            Ok(files) => files,
-            // In the middle of a rename, or the Secret is gone: what serves goes on serving, and
-            // its expiry is on the metrics.
-            Err(_) => return None,
-        };
+        // If not: in the middle of a rename, or the Secret is gone. What serves goes on serving,
+        // and its expiry is on the metrics.
+        let files = Files::read(&self.path).ok()?;
         if files == self.seen {
             self.suspect = None;
             return None;

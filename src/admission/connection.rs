@@ -12,6 +12,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -58,7 +59,7 @@ impl Phase {
 
     /// How long a connection may be in this phase, and what to call it if it stays longer.
     /// A body has its own timer, which can still answer 408.
-    pub(crate) fn limit(self, limits: &Limits) -> Option<(Duration, Closed)> {
+    fn limit(self, limits: &Limits) -> Option<(Duration, Closed)> {
         match self {
             Phase::Handshake => Some((limits.handshake_timeout, Closed::HandshakeTimeout)),
             Phase::Idle => Some((limits.idle_timeout, Closed::IdleTimeout)),
@@ -80,21 +81,26 @@ pub(crate) struct Connection {
     ending: AtomicBool,
     /// Unread data is to be expected when it ends.
     linger: AtomicBool,
+    /// Whether it has had an answer.
+    served: AtomicBool,
+    limits: Arc<Limits>,
     /// Why it ends: set once, before `wake`.
-    why: std::sync::OnceLock<Closed>,
+    why: OnceLock<Closed>,
     wake: Notify,
 }
 
 impl Connection {
     const PHASE_BITS: u32 = 3;
 
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(limits: Arc<Limits>) -> Self {
         Connection {
             word: AtomicU64::new(Phase::Handshake as u64),
             born: Instant::now(),
             ending: AtomicBool::new(false),
             linger: AtomicBool::new(false),
-            why: std::sync::OnceLock::new(),
+            served: AtomicBool::new(false),
+            limits,
+            why: OnceLock::new(),
             wake: Notify::new(),
         }
     }
@@ -153,15 +159,22 @@ impl Connection {
         self.wake.notified().await;
     }
 
-    /// Whether nothing can be owed to the client any more, so that the task may just stop.
+    /// Whether it has had an answer.
+    pub(crate) fn served(&self) -> bool {
+        self.served.load(Ordering::Relaxed)
+    }
+
+    /// Why it is to end now, if it has been in its phase for too long.
+    pub(crate) fn late(&self) -> Option<Closed> {
+        let (phase, since) = self.phase();
+        let (limit, why) = phase.limit(&self.limits)?;
+        (since > limit).then_some(why)
+    }
+
+    /// Whether the task may just stop: the client had its time, and an idle connection, which
+    /// ends in good order, is not concerned.
     pub(crate) fn may_be_dropped(&self) -> bool {
-        match self.phase().0 {
-            Phase::Handshake => true,
-            Phase::Head => self.why() == Some(Closed::HeaderTimeout),
-            Phase::Writing => self.why() == Some(Closed::WriteTimeout),
-            Phase::Closing => true,
-            Phase::Idle | Phase::Busy => false,
-        }
+        self.late().is_some() && !self.is(Phase::Idle)
     }
 }
 
@@ -186,13 +199,19 @@ impl Transport for TlsStream<ReadAhead> {
 #[derive(Debug)]
 pub(crate) struct Noted<T> {
     inner: T,
-    connection: std::sync::Arc<Connection>,
+    connection: Arc<Connection>,
+    /// Whether our side has said its last word.
+    shut: bool,
 }
 
 impl<T> Noted<T> {
-    pub(crate) fn new(inner: T, connection: std::sync::Arc<Connection>) -> Self {
+    pub(crate) fn new(inner: T, connection: Arc<Connection>) -> Self {
         connection.enter(Phase::Idle);
-        Noted { inner, connection }
+        Noted {
+            inner,
+            connection,
+            shut: false,
+        }
     }
 }
 
@@ -246,6 +265,7 @@ impl<T: Transport> AsyncWrite for Noted<T> {
         let this = self.get_mut();
         ready!(Pin::new(&mut this.inner).poll_flush(cx))?;
         if this.connection.is(Phase::Writing) {
+            this.connection.served.store(true, Ordering::Relaxed);
             this.connection.enter(Phase::Idle);
         }
         Poll::Ready(Ok(()))
@@ -254,8 +274,11 @@ impl<T: Transport> AsyncWrite for Noted<T> {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.connection.is(Phase::Closing) {
-            ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
             this.connection.enter(Phase::Closing);
+        }
+        if !this.shut {
+            ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
+            this.shut = true;
         }
         if this.connection.linger.load(Ordering::Relaxed) {
             // A client that resets has read what it wanted.
@@ -269,9 +292,13 @@ impl<T: Transport> AsyncWrite for Noted<T> {
 mod tests {
     use super::*;
 
+    fn connection() -> Connection {
+        Connection::new(Arc::default())
+    }
+
     #[test]
     fn a_word_holds_phase_and_time() {
-        let connection = Connection::new();
+        let connection = connection();
         for phase in [
             Phase::Handshake,
             Phase::Idle,
@@ -290,19 +317,34 @@ mod tests {
 
     #[test]
     fn what_is_owed_to_a_client_is_never_dropped() {
-        let connection = Connection::new();
-        connection.enter(Phase::Busy);
-        connection.end(Closed::Drain);
-        assert!(!connection.may_be_dropped());
+        let connection = connection();
+        for phase in [Phase::Busy, Phase::Head, Phase::Writing, Phase::Idle] {
+            connection.enter(phase);
+            connection.end(Closed::Drain);
+            assert!(!connection.may_be_dropped(), "{phase:?}");
+        }
+    }
+
+    #[test]
+    fn who_is_late_may_be_dropped_even_while_draining() {
+        let connection = Connection::new(Arc::new(Limits {
+            header_timeout: Duration::ZERO,
+            ..Limits::default()
+        }));
         connection.enter(Phase::Head);
-        assert!(!connection.may_be_dropped());
-        connection.enter(Phase::Closing);
+        connection.end(Closed::Drain);
+        while connection.late().is_none() {
+            std::thread::yield_now();
+        }
+        assert_eq!(connection.late(), Some(Closed::HeaderTimeout));
         assert!(connection.may_be_dropped());
+        connection.enter(Phase::Busy);
+        assert!(!connection.may_be_dropped());
     }
 
     #[test]
     fn the_first_cause_stands() {
-        let connection = Connection::new();
+        let connection = connection();
         connection.end(Closed::IdleTimeout);
         connection.end(Closed::Drain);
         assert_eq!(connection.why(), Some(Closed::IdleTimeout));

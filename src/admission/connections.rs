@@ -18,30 +18,31 @@ const SWEEP: Duration = Duration::from_millis(100);
 /// A connection has to be idle for this long before another may take its place.
 const YIELD_AFTER: Duration = Duration::from_secs(1);
 
+/// Idle for so long, a connection is not in use: API servers that are busy ask more often.
+const QUIET: Duration = Duration::from_millis(500);
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Connections {
     port: Port,
-    limits: Limits,
+    limits: Arc<Limits>,
     metrics: Arc<Metrics>,
     open: Mutex<HashMap<u64, Arc<Connection>>>,
     next: AtomicU64,
     left: Notify,
     at_cap: AtomicBool,
-    draining: AtomicBool,
 }
 
 impl Connections {
     pub(crate) fn new(port: Port, limits: Limits, metrics: Arc<Metrics>) -> Self {
         Connections {
             port,
-            limits,
+            limits: Arc::new(limits),
             metrics,
             open: Mutex::default(),
             next: AtomicU64::new(0),
             left: Notify::new(),
             at_cap: AtomicBool::new(false),
-            draining: AtomicBool::new(false),
         }
     }
 
@@ -80,7 +81,7 @@ impl Connections {
                 .filter_map(|c| match c.phase() {
                     // Who never sent a request goes before an API server's idle connection.
                     (Phase::Handshake | Phase::Head, since) => Some((0, since, c)),
-                    (Phase::Idle, since) => Some((1, since, c)),
+                    (Phase::Idle, since) => Some((u8::from(c.served()), since, c)),
                     _ => None,
                 })
                 .filter(|(_, since, _)| *since >= YIELD_AFTER)
@@ -97,13 +98,9 @@ impl Connections {
     /// Counts a connection in, until the guard is dropped.
     pub(crate) fn enter(self: &Arc<Self>) -> Entered {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let connection = Arc::new(Connection::new());
+        let connection = Arc::new(Connection::new(Arc::clone(&self.limits)));
         self.open().insert(id, Arc::clone(&connection));
         self.metrics.accepted(self.port);
-        // Who came in between the drain's look at the map and the last accept.
-        if self.draining.load(Ordering::SeqCst) {
-            connection.end(Closed::Drain);
-        }
         Entered {
             connections: Arc::clone(self),
             id,
@@ -119,28 +116,30 @@ impl Connections {
         loop {
             tick.tick().await;
             for connection in self.open().values() {
-                let (phase, since) = connection.phase();
-                if let Some((limit, why)) = phase.limit(&self.limits)
-                    && since > limit
-                {
+                if let Some(why) = connection.late() {
                     connection.end(why);
                 }
             }
         }
     }
 
-    /// Asks every connection to end, and waits until they have.
+    /// Ends every connection, and waits until all have gone.
+    ///
+    /// One that is in use ends with its next answer, which says `Connection: close`. Only one
+    /// that has been quiet for a while is closed without a word: a request may be on its way to
+    /// an idle connection, and an API server does not send a POST again that met a close.
     pub(crate) async fn drain(&self) {
-        self.draining.store(true, Ordering::SeqCst);
-        for connection in self.open().values() {
-            connection.end(Closed::Drain);
-        }
         loop {
             let left = self.left.notified();
+            for connection in self.open().values() {
+                if matches!(connection.phase(), (Phase::Idle, since) if since >= QUIET) {
+                    connection.end(Closed::Drain);
+                }
+            }
             if self.len() == 0 {
                 return;
             }
-            left.await;
+            let _ = tokio::time::timeout(SWEEP, left).await;
         }
     }
 }

@@ -3,7 +3,7 @@
 //! What the API server would do with an object at `/mutate` is done to it here; a workload's pod
 //! template is rewritten in place, since that is what its pods will be.
 
-use super::answer::{Denial, Verdict, bad_namespace};
+use super::answer::{Denial, Verdict, bad_namespace, said};
 use super::{namespaces_kind, services, templates};
 use crate::anchor::{self, Owner};
 use crate::json::{Cursor, Patch};
@@ -125,7 +125,7 @@ fn pod(object: &Value, root: Root, namespace: &Namespace) -> Result<Offline, Off
         }
     };
     let planned = plan(&view, policy, root);
-    result.warnings = planned.warnings;
+    result.warnings = said(planned.warnings);
     let spec = match planned.decision {
         Decision::Skip(_) => return Ok(result),
         Decision::Reject(refusal) => {

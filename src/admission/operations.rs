@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::Body;
@@ -57,13 +58,14 @@ async fn exposition(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
 pub(crate) async fn handle(
     router: Router,
     connection: Arc<Connection>,
+    leaving: Arc<AtomicBool>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     connection.enter(Phase::Busy);
     // No route reads a body.
     connection.leave_unread(true);
     let mut response = router.oneshot(request.map(Body::new)).await?;
-    if connection.ending() {
+    if leaving.load(Ordering::Relaxed) || connection.ending() {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
     }

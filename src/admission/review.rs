@@ -313,6 +313,15 @@ fn validate(pod: &Pod<'_>, namespace: &Namespace) -> Verdict {
         Decision::Unchanged(_) => Verdict::allow(Outcome::Allowed, Reason::None),
         Decision::Skip(reason) => Verdict::allow(Outcome::Skipped, reason),
         Decision::Reject(refusal) => Verdict::reject(&refusal),
+        Decision::Inject(..) if pod.annotation(annotation::INJECTED).is_some() => {
+            // All that injection does to a pod that has its marker.
+            Verdict::reject(&Refusal::one(
+                Reason::Invariant,
+                format!("metadata.annotations[{}]", annotation::ANCHOR_STATUS),
+                "only native-host's controller writes it, once the anchor runs; another webhook \
+                 has put it into the pod: look at the MutatingWebhookConfigurations",
+            ))
+        }
         Decision::Inject(..) => Verdict::reject(&Refusal::one(
             Reason::Invariant,
             format!("metadata.annotations[{}]", annotation::INJECTED),

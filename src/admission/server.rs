@@ -7,11 +7,12 @@
 //! Two ports: reviews over TLS, and plain HTTP for probes and metrics.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use hyper::body::{Body, Incoming};
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
@@ -90,13 +91,30 @@ impl Config {
     }
 }
 
+/// "Address family not supported by protocol" (`asm-generic/errno.h`).
+const EAFNOSUPPORT: i32 = 97;
+
 async fn listen(address: SocketAddr, flag: &'static str) -> Result<Listener, BindError> {
     let error = |source| BindError {
         address,
         flag,
         source,
     };
-    let listener = TcpListener::bind(address).await.map_err(error)?;
+    let listener = match TcpListener::bind(address).await {
+        // "[::]" means every address, also on a node whose kernel has no IPv6.
+        Err(e)
+            if e.kind() == io::ErrorKind::Unsupported || e.raw_os_error() == Some(EAFNOSUPPORT) =>
+        {
+            match address.ip() {
+                IpAddr::V6(Ipv6Addr::UNSPECIFIED) => {
+                    TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+                }
+                _ => Err(e),
+            }
+        }
+        bound => bound,
+    }
+    .map_err(error)?;
     let address = listener.local_addr().map_err(error)?;
     Ok(Listener { listener, address })
 }
@@ -181,13 +199,14 @@ impl Bound {
                 Arc::clone(metrics),
             ));
             let router = operations::router(readiness, Arc::clone(metrics));
+            let leaving = Arc::clone(&self.leaving);
             tasks.spawn(accept(
                 listener.listener,
                 Arc::clone(&http),
                 stopped,
                 move |tcp, entered| {
                     let router = router.clone();
-                    tokio::spawn(plain(tcp, entered, router));
+                    tokio::spawn(plain(tcp, entered, router, Arc::clone(&leaving)));
                 },
             ));
             http
@@ -234,6 +253,11 @@ async fn accept(
         () = &mut sweep => {}
         _ = stopped.wait_for(|s| *s) => {}
     }
+    // Who is connected already, but not accepted, is not turned away.
+    while let Some(Ok((tcp, _))) = listener.accept().now_or_never() {
+        let _ = tcp.set_nodelay(true);
+        serve(tcp, connections.enter());
+    }
     drop(listener);
     sweep.await;
 }
@@ -250,6 +274,7 @@ async fn secure<R: Reviews>(
     let tls = tokio::select! {
         biased;
         tls = handshake => tls,
+        // Only a handshake that takes too long is asked to end.
         () = connection.asked() => return,
     };
     let tls = match tls {
@@ -271,12 +296,18 @@ async fn secure<R: Reviews>(
 }
 
 /// A connection to the HTTP port.
-async fn plain(tcp: TcpStream, mut entered: Entered, router: axum::Router) {
+async fn plain(
+    tcp: TcpStream,
+    mut entered: Entered,
+    router: axum::Router,
+    leaving: Arc<AtomicBool>,
+) {
     let connection = Arc::clone(&entered.connection);
     let service = {
         let connection = Arc::clone(&connection);
         service_fn(move |request| {
-            operations::handle(router.clone(), Arc::clone(&connection), request)
+            let (connection, leaving) = (Arc::clone(&connection), Arc::clone(&leaving));
+            operations::handle(router.clone(), connection, leaving, request)
         })
     };
     entered.why = speak(ReadAhead::new(tcp), connection, service).await;

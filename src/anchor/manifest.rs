@@ -80,8 +80,8 @@ pub fn manifest(pod: &Pod, owner: Owner<'_>, spec: &AnchorSpec) -> Pod {
     let grace = hp
         .termination_grace_period_seconds
         .unwrap_or(DEFAULT_GRACE_SECONDS)
-        .max(1)
-        .saturating_add(EXTRA_GRACE_SECONDS);
+        .clamp(0, i64::MAX - EXTRA_GRACE_SECONDS)
+        + EXTRA_GRACE_SECONDS;
     Pod {
         metadata: ObjectMeta {
             name: Some(name(owner.name, owner.uid)),

@@ -1,6 +1,6 @@
 //! The anchor: the companion pod that owns the network compartment.
 //!
-//! - [`manifest`]: what an anchor is, given its HP pod; pure.
+//! - [`mod@manifest`]: what an anchor is, given its HP pod; pure.
 
 pub mod manifest;
 

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use tracing::{Level, Metadata};
-use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -120,10 +119,10 @@ impl Log {
         let registry = tracing_subscriber::registry();
         // Only a test installs twice in one process; the first one stands.
         let _ = match format {
-            LogFormat::Text => registry.with(lines.with_filter(filter)).try_init(),
+            LogFormat::Text => registry.with(filter).with(lines).try_init(),
             LogFormat::Json => {
                 let lines = lines.json().flatten_event(true);
-                registry.with(lines.with_filter(filter)).try_init()
+                registry.with(filter).with(lines).try_init()
             }
         };
         Ok(())
@@ -139,7 +138,12 @@ impl Log {
         let log = self.clone();
         std::panic::set_hook(Box::new(move |panic| {
             let at = panic.location().map(ToString::to_string);
-            let what = panic.payload_as_str().unwrap_or("no text");
+            let payload = panic.payload();
+            let what = payload
+                .downcast_ref::<&str>()
+                .copied()
+                .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+                .unwrap_or("no text");
             let backtrace = std::backtrace::Backtrace::capture();
             tracing::error!(at, %backtrace, "panic: {what}");
             log.flush();
@@ -234,8 +238,8 @@ mod tests {
                 .unwrap();
         }
         log.flush();
-        let expected: String = (0..1000).map(|n| format!("{n}\n")).collect();
-        assert_eq!(sink.text(), expected);
+        let text = sink.text();
+        assert!(text.lines().map(str::parse).eq((0..1000).map(Ok)), "{text}");
     }
 
     #[test]

@@ -33,82 +33,82 @@ const LOOK: Duration = Duration::from_secs(1);
 #[command(group = ArgGroup::new("certificate").required(true).args(["cert_dir", "self_signed"]))]
 pub struct ServeArgs {
     /// Address for admission reviews (HTTPS); port 0 lets the system choose.
-    #[arg(long, env = "NATIVE_HOST_LISTEN", value_name = "ADDRESS", default_value = "[::]:8443", help_heading = LISTENING)]
+    #[arg(long, value_name = "ADDRESS", default_value = "[::]:8443", help_heading = LISTENING)]
     pub listen: SocketAddr,
     /// Address for /healthz, /readyz and /metrics (HTTP).
-    #[arg(long, env = "NATIVE_HOST_HTTP_LISTEN", value_name = "ADDRESS", default_value = "[::]:8080", help_heading = LISTENING)]
+    #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080", help_heading = LISTENING)]
     pub http_listen: SocketAddr,
-    /// Threads that answer; by default one a core, at most four.
-    #[arg(long, env = "NATIVE_HOST_THREADS", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64), help_heading = LISTENING)]
-    pub threads: Option<u8>,
+    /// Threads that answer. One is enough for tens of thousands of reviews a second.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64), help_heading = LISTENING)]
+    pub threads: u8,
 
     /// Folder with tls.crt and tls.key, as a mounted Secret of type kubernetes.io/tls; read again when it changes.
-    #[arg(long, env = "NATIVE_HOST_CERT_DIR", value_name = "DIR", help_heading = CERTIFICATE)]
+    #[arg(long, value_name = "DIR", help_heading = CERTIFICATE)]
     pub cert_dir: Option<PathBuf>,
     /// Make a CA and a serving certificate in memory: for a try-out.
-    #[arg(long, env = "NATIVE_HOST_SELF_SIGNED", help_heading = CERTIFICATE)]
+    #[arg(long, help_heading = CERTIFICATE)]
     pub self_signed: bool,
     /// Folder to write the self-signed ca.crt, tls.crt and tls.key to; ca.crt makes the webhooks' caBundle.
-    #[arg(long, env = "NATIVE_HOST_SELF_SIGNED_DIR", value_name = "DIR", requires = "self_signed", help_heading = CERTIFICATE)]
+    #[arg(long, value_name = "DIR", requires = "self_signed", help_heading = CERTIFICATE)]
     pub self_signed_dir: Option<PathBuf>,
     /// DNS name or IP address in the self-signed certificate; may be repeated.
-    #[arg(long, env = "NATIVE_HOST_SELF_SIGNED_NAME", value_name = "NAME", value_delimiter = ',', requires = "self_signed", help_heading = CERTIFICATE,
+    #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "self_signed", help_heading = CERTIFICATE,
         default_values = ["localhost", "127.0.0.1", "::1"])]
     pub self_signed_name: Vec<String>,
     /// PEM file of a CA: only clients with a certificate of it are answered.
-    #[arg(long, env = "NATIVE_HOST_CLIENT_CA", value_name = "FILE", help_heading = CERTIFICATE)]
+    #[arg(long, value_name = "FILE", help_heading = CERTIFICATE)]
     pub client_ca: Option<PathBuf>,
     /// Common name or DNS name that a client's certificate must carry; may be repeated.
-    #[arg(long, env = "NATIVE_HOST_CLIENT_NAME", value_name = "NAME", value_delimiter = ',', requires = "client_ca", help_heading = CERTIFICATE)]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "client_ca", help_heading = CERTIFICATE)]
     pub client_name: Vec<String>,
 
     /// Don't talk to an API server: policies come from --policies and the flags.
-    #[arg(long, env = "NATIVE_HOST_NO_CLUSTER", help_heading = POLICIES)]
+    #[arg(long, help_heading = POLICIES)]
     pub no_cluster: bool,
     /// YAML file of Namespace manifests to take policies from; read again when it changes.
-    #[arg(long, env = "NATIVE_HOST_POLICIES", value_name = "FILE", requires = "no_cluster", help_heading = POLICIES)]
+    #[arg(long, value_name = "FILE", requires = "no_cluster", help_heading = POLICIES)]
     pub policies: Option<PathBuf>,
     /// Kubeconfig to reach the API server by; by default $KUBECONFIG, ~/.kube/config, then the pod's ServiceAccount.
-    #[arg(long, value_name = "FILE", conflicts_with = "no_cluster", env = "NATIVE_HOST_KUBECONFIG", help_heading = POLICIES)]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_cluster", help_heading = POLICIES)]
     pub kubeconfig: Option<PathBuf>,
 
     /// Largest request body, in bytes; beyond it 413.
-    #[arg(long, env = "NATIVE_HOST_MAX_BODY_BYTES", value_name = "BYTES", default_value_t = Limits::default().body, help_heading = LIMITS)]
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().body, help_heading = LIMITS)]
     pub max_body_bytes: usize,
     /// Memory that all bodies above 64 KiB share, in bytes; who finds it full waits.
-    #[arg(long, env = "NATIVE_HOST_BODY_BUDGET_BYTES", value_name = "BYTES", default_value_t = Limits::default().body_budget, help_heading = LIMITS)]
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().body_budget, help_heading = LIMITS)]
     pub body_budget_bytes: usize,
     /// Connections at a time; beyond, the one that was idle longest gives way.
-    #[arg(long, env = "NATIVE_HOST_MAX_CONNECTIONS", value_name = "N", default_value_t = Limits::default().connections as u32, value_parser = clap::value_parser!(u32).range(1..), help_heading = LIMITS)]
+    #[arg(long, value_name = "N", default_value_t = Limits::default().connections as u32, value_parser = clap::value_parser!(u32).range(1..), help_heading = LIMITS)]
     pub max_connections: u32,
     /// Reviews at a time; beyond, 429 with Retry-After, which API servers heed.
-    #[arg(long, env = "NATIVE_HOST_MAX_IN_FLIGHT", value_name = "N", default_value_t = Limits::default().in_flight as u32, value_parser = clap::value_parser!(u32).range(1..), help_heading = LIMITS)]
+    #[arg(long, value_name = "N", default_value_t = Limits::default().in_flight as u32, value_parser = clap::value_parser!(u32).range(1..), help_heading = LIMITS)]
     pub max_in_flight: u32,
     /// Time for a TLS handshake.
-    #[arg(long, env = "NATIVE_HOST_HANDSHAKE_TIMEOUT", value_name = "DURATION", default_value = "5s", value_parser = duration, help_heading = LIMITS)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration, help_heading = LIMITS)]
     pub handshake_timeout: Duration,
     /// Time from a request's first byte to the end of its header.
-    #[arg(long, env = "NATIVE_HOST_HEADER_TIMEOUT", value_name = "DURATION", default_value = "5s", value_parser = duration, help_heading = LIMITS)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration, help_heading = LIMITS)]
     pub header_timeout: Duration,
     /// Time from the end of the header to the end of the body.
-    #[arg(long, env = "NATIVE_HOST_BODY_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = duration, help_heading = LIMITS)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration, help_heading = LIMITS)]
     pub body_timeout: Duration,
     /// Time that a connection may be without a request; longer than an API server's own 90s.
-    #[arg(long, env = "NATIVE_HOST_IDLE_TIMEOUT", value_name = "DURATION", default_value = "180s", value_parser = duration, help_heading = LIMITS)]
+    #[arg(long, value_name = "DURATION", default_value = "180s", value_parser = duration, help_heading = LIMITS)]
     pub idle_timeout: Duration,
 
     /// How long to go on accepting after SIGTERM, while the Service's endpoints are updated.
-    #[arg(long, env = "NATIVE_HOST_SHUTDOWN_DELAY", value_name = "DURATION", default_value = "5s", value_parser = duration, help_heading = SHUTDOWN)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration, help_heading = SHUTDOWN)]
     pub shutdown_delay: Duration,
     /// How long requests may take to finish after that.
-    #[arg(long, env = "NATIVE_HOST_SHUTDOWN_GRACE", value_name = "DURATION", default_value = "20s", value_parser = duration, help_heading = SHUTDOWN)]
+    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration, help_heading = SHUTDOWN)]
     pub shutdown_grace: Duration,
 
     /// What log lines look like.
-    #[arg(long, env = "NATIVE_HOST_LOG_FORMAT", value_enum, default_value_t, help_heading = LOG)]
+    #[arg(long, value_enum, default_value_t, help_heading = LOG)]
     pub log_format: LogFormat,
     /// What is logged: error, warn, info, debug, trace, or targets as in info,kube=debug.
-    #[arg(long, env = "NATIVE_HOST_LOG_LEVEL", value_name = "FILTER", default_value = "info", help_heading = LOG)]
+    #[arg(long, value_name = "FILTER", default_value = "info", help_heading = LOG)]
     pub log_level: String,
 }
 
@@ -179,9 +179,14 @@ pub fn run(args: ServeArgs, flags: Policy) -> ExitCode {
     let run = || {
         log.install(args.log_format, &args.log_level)?;
         log.report_panics();
-        let threads = args.threads.map_or_else(cores, usize::from);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(threads)
+        // One thread answers tens of thousands of reviews a second. More of them wake each other
+        // for each event (a tenth of a review's CPU time) and have a heap each.
+        let mut runtime = match args.threads {
+            1 => tokio::runtime::Builder::new_current_thread(),
+            _ => tokio::runtime::Builder::new_multi_thread(),
+        };
+        let runtime = runtime
+            .worker_threads(usize::from(args.threads))
             .max_blocking_threads(4)
             .enable_all()
             .build()?;
@@ -199,10 +204,6 @@ pub fn run(args: ServeArgs, flags: Policy) -> ExitCode {
 fn fail(error: &ServeError) -> ExitCode {
     eprintln!("error: {error}");
     ExitCode::FAILURE
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, |n| n.get().min(4))
 }
 
 async fn serve(args: ServeArgs, flags: Policy, log: &Log) -> Result<Drained, ServeError> {
@@ -239,7 +240,7 @@ async fn serve(args: ServeArgs, flags: Policy, log: &Log) -> Result<Drained, Ser
             }
             Ok(drained)
         }
-        _ = async { tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () } } => {
+        () = async { tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () } } => {
             tracing::warn!("second signal: going at once");
             log.flush();
             std::process::exit(1)
@@ -307,7 +308,7 @@ async fn namespaces(
     }
     let cluster = Cluster::new(client(args).await?, index);
     tokio::spawn(cluster.clone().watch());
-    Ok(Arc::new(Namespaces::Cluster(cluster)))
+    Ok(Arc::new(Namespaces::Cluster(Box::new(cluster))))
 }
 
 async fn client(args: &ServeArgs) -> Result<kube::Client, ServeError> {

@@ -3,7 +3,7 @@
 //! A review is mostly text that no rule looks at. Reading it into a tree costs several times
 //! what TLS costs, and a typed round trip drops fields newer than the client library. So the
 //! object stays text: [`Cursor`] walks it once, hands out the members that a rule asks for as
-//! borrowed slices, and jumps over the rest 64 bytes at a time ([`scan`]). The patch is written
+//! borrowed slices, and jumps over the rest 64 bytes at a time (`scan`). The patch is written
 //! the same way, by [`Patch`].
 //!
 //! What is skipped is checked only as far as its end must be found: strings and brackets. The

@@ -78,7 +78,18 @@ pub(super) fn marked(pod: &Pod<'_>, sheet: &mut Sheet) -> bool {
     let marker = pod.annotation(annotation::INJECTED);
     let way_out = "apply the original manifest, without what native-host wrote into it";
     match marker {
-        Some(MARKER) => return true,
+        Some(MARKER) if pod.annotation(annotation::ANCHOR_SPEC).is_some() => return true,
+        Some(MARKER) => {
+            let field = sheet.field(format_args!(
+                "metadata.annotations[{}]",
+                annotation::INJECTED
+            ));
+            let text = format!(
+                "the pod says that it was injected, but has no annotation {}; {way_out}",
+                annotation::ANCHOR_SPEC
+            );
+            sheet.refuse(Reason::Marker, field, MARKER.to_owned(), text);
+        }
         Some(other) => {
             let field = sheet.field(format_args!(
                 "metadata.annotations[{}]",

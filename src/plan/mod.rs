@@ -6,7 +6,7 @@
 //!  annotations ── policy ──> Policy┘            and warnings
 //! ```
 //!
-//! [`plan`] reads what the author asked ([`asked`]; of a pod that was injected before, it is
+//! [`plan`] reads what the author asked (`asked`; of a pod that was injected before, it is
 //! unwrapped again) and lets each rule compare what should be with what is: a rule writes an
 //! operation into the [`Sheet`] only where they differ. So a pod that is as it should be needs
 //! no patch, which is what makes injection idempotent, and is what the validating check asks.
@@ -86,6 +86,7 @@ pub fn plan(pod: &Pod<'_>, namespace: &Policy, root: Root) -> Planned {
         };
     }
     let mut sheet = Sheet::new(root);
+    security::foreign_proxies(pod, &mut sheet);
     let marked = metadata::marked(pod, &mut sheet);
     let spec = if marked {
         read_spec(pod, &mut sheet)
@@ -93,7 +94,7 @@ pub fn plan(pod: &Pod<'_>, namespace: &Policy, root: Root) -> Planned {
         None
     };
     if !sheet.problems.is_empty() {
-        return refused(sheet); // what it says of itself cannot be relied on
+        return refused(sheet); // what the other rules say of such a pod would mislead
     }
     let policy = match namespace.with_pod(policy_annotations(pod, spec.as_ref())) {
         Ok(policy) => policy,
@@ -157,7 +158,6 @@ fn rules(
 ) -> AnchorSpec {
     let marked = spec.is_some();
     metadata::labels(pod, sheet);
-    security::foreign_proxies(pod, sheet);
     security::linux_only(pod, sheet);
     security::host_process(pod, marked, sheet);
     guard::launcher(policy, sheet);
@@ -188,7 +188,8 @@ fn rules(
     stop.write(pod, sheet);
     for (place, container) in pod.spec.all_containers() {
         let wrapped = asked.iter().find(|asked| asked.place == place);
-        security::account(pod, place, container, wrapped.is_some(), policy, sheet);
+        let here = (place, container);
+        security::account(pod, here, wrapped.is_some(), marked, policy, sheet);
         let wraps = wrapped.map(|_| &wrapping);
         mounts::write(place, container, wraps, volumes, marked, sheet);
         match wrapped {
@@ -239,7 +240,7 @@ fn read_asked<'a>(
         // Without a choice all containers are wrapped, and in a pod that was injected before
         // these are the ones that its anchor spec knows: others came later, from other webhooks.
         let known = spec.is_none_or(|spec| spec.container(&container.name).is_some());
-        if policy.containers.is_none() && !known {
+        if policy.containers.is_none() && !known && wrap::unwrap(container, wrapping).is_err() {
             continue;
         }
         let asked = match spec {
@@ -320,6 +321,14 @@ fn conclude(mut sheet: Sheet, anchor: AnchorSpec, marked: bool, mode: Mode) -> P
                 .warnings
                 .push(format!("{problem} (let pass, since mode is warn)"));
         }
+    }
+    // A pod that is not what its marker says breaks other rules too, which would mislead.
+    if let Some(at) = sheet
+        .problems
+        .iter()
+        .position(|p| p.reason == Reason::Marker)
+    {
+        sheet.problems = vec![sheet.problems.swap_remove(at)];
     }
     if sheet.problems.is_empty() && marked {
         let status = Patch::segment(annotation::ANCHOR_STATUS);

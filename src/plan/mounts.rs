@@ -196,7 +196,9 @@ mod tests {
 
     #[test]
     fn compares_as_the_kubelet_and_windows_do() {
-        let folder = |text: &str| Folder::parse(text).unwrap();
+        fn folder(text: &str) -> Folder<'_> {
+            Folder::parse(text).unwrap()
+        }
         for same in [r"C:\apps", "c:/APPS/", "/apps", r"\apps\\", "apps"] {
             assert_eq!(folder(same), folder(r"C:\apps"), "{same}");
         }

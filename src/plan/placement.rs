@@ -34,7 +34,7 @@ fn wanted(policy: &Policy) -> impl Iterator<Item = (&str, &str, String)> {
     );
     let own = policy.node_selector.iter().map(|(name, value)| {
         let who = format!(
-            "the namespace's policy says so (annotation {})",
+            "the namespace's policy says so, by annotation {}",
             key::NODE_SELECTOR
         );
         (name.as_str(), value.as_str(), who)

@@ -64,9 +64,10 @@ pub(super) fn foreign_proxies(pod: &Pod<'_>, sheet: &mut Sheet) {
                 field,
                 (*name).to_owned(),
                 format!(
-                    "{mesh} has put its proxy into the pod before native-host, and a proxy does \
-                     not run in a HostProcess pod; the anchor gets it. Let native-host's mutating \
-                     configuration sort before {mesh}'s, or set the mesh by {} instead",
+                    "{mesh} has put its proxy into the pod, where it does not run: it would be on the \
+                     host's network. Let native-host's mutating configuration sort before \
+                     {mesh}'s, which then passes over the pod; Linkerd's proxy goes into the anchor \
+                     where {} says so",
                     key::MESH
                 ),
             );
@@ -97,8 +98,7 @@ pub(super) fn host_process(pod: &Pod<'_>, marked: bool, sheet: &mut Sheet) {
         }
         if marked && security.host_process.is_none() {
             let field = field(sheet, "windowsOptions.hostProcess");
-            let name = container.name.clone().into_owned();
-            sheet.refuse(Reason::Invariant, field, None, left_out(&name));
+            sheet.refuse(Reason::Invariant, field, None, left_out(&container.name));
         }
         if security.run_as_non_root == Some(true) {
             let field = field(sheet, "runAsNonRoot");
@@ -151,9 +151,9 @@ fn pod_level(pod: &Pod<'_>, sheet: &mut Sheet) {
 /// Sets HostProcess and the account on a container, and checks the account.
 pub(super) fn account(
     pod: &Pod<'_>,
-    place: Place,
-    container: &Container<'_>,
+    (place, container): (Place, &Container<'_>),
     wrapped: bool,
+    marked: bool,
     policy: &Policy,
     sheet: &mut Sheet,
 ) {
@@ -172,6 +172,15 @@ pub(super) fn account(
         Some((_, false)) => sheet.field("spec.securityContext.windowsOptions.runAsUserName"),
         _ => sheet.container_field(place, "securityContext.windowsOptions.runAsUserName"),
     };
+    if marked && given.is_none() && container.security.host_process.is_some() {
+        sheet.refuse(
+            Reason::Invariant,
+            field(sheet),
+            None,
+            left_out(&container.name),
+        );
+        return;
+    }
     let parsed;
     let account = match given {
         None => &policy.run_as,
@@ -241,7 +250,7 @@ fn compartment_account(account: &Account, field: impl Fn(&Sheet) -> String, shee
             field,
             account.as_str().to_owned(),
             "only NT AUTHORITY\\SYSTEM (or, with luck, LocalService and NetworkService) may move \
-             a program into its pod's network compartment; use it",
+             a program into its pod's network compartment; use NT AUTHORITY\\SYSTEM",
         ),
     }
 }

@@ -121,14 +121,20 @@ impl Display for Refusal {
             [only] => only.fmt(f),
             several => {
                 write!(f, "{} problems:", several.len())?;
-                for problem in several {
+                for problem in several.iter().take(MOST_SAID) {
                     write!(f, "\n  * {problem}")?;
                 }
-                Ok(())
+                match several.len().saturating_sub(MOST_SAID) {
+                    0 => Ok(()),
+                    more => write!(f, "\n  * and {more} more"),
+                }
             }
         }
     }
 }
+
+/// Enough for a person to go on with; a pod's author must not make an answer long.
+pub const MOST_SAID: usize = 20;
 
 /// What the rules fill in.
 #[derive(Debug)]

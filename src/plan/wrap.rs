@@ -137,8 +137,8 @@ impl<'p> Wrapping<'p> {
             field,
             None,
             format!(
-                "{why} needs native-host-launcher.exe on the node, and the policy says from \
-                 nowhere; set {} or {} on the Namespace",
+                "{why} needs native-host-launcher.exe on the node, and the policy does not say \
+                 where it comes from; set {} or {} on the Namespace",
                 key::LAUNCHER_IMAGE,
                 key::LAUNCHER_PATH
             ),
@@ -350,11 +350,19 @@ pub(super) fn write(
     let line = match wrapping.line(asked, &container.name, env, grace) {
         Ok(line) => line,
         Err(error) => {
-            let at = match error {
-                Unwritable::Nul { index } => index,
-                _ => 0,
+            let fault = match error {
+                Unwritable::Nul { index } => {
+                    let text =
+                        "holds a NUL character, which ends a Windows command line; remove it";
+                    (Some(index), text.to_owned())
+                }
+                Unwritable::EmptyTarget => {
+                    let text = "the program's name is empty; write the program's path";
+                    (Some(0), text.to_owned())
+                }
+                other => (None, other.to_string()),
             };
-            misfit(container, asked, (Some(at), error.to_string()), sheet);
+            misfit(container, asked, fault, sheet);
             return;
         }
     };

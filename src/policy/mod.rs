@@ -172,8 +172,8 @@ impl Policy {
         let mut mesh = MeshSaid::default();
         for (name, value) in annotations {
             if mesh.hears(name, value)
-                || annotation::OWN.contains(&name)
                 || !name.starts_with(PREFIX)
+                || annotation::OWN.contains(&name)
             {
                 continue;
             }

@@ -205,7 +205,7 @@ async fn a_slow_big_body_does_not_keep_the_others_out() {
     .await;
     let mut slow = server.client().await;
     slow.head("/mutate", 100_000).await.unwrap();
-    slow.send(&[b'x'; 90_000]).await.unwrap();
+    slow.send(&vec![b'x'; 90_000]).await.unwrap();
     server.until("native_host_reviews_in_flight", 1.0).await;
 
     let start = Instant::now();
@@ -229,7 +229,7 @@ async fn who_finds_no_budget_in_time_is_told_to_come_again() {
     .await;
     let mut holder = server.client().await;
     holder.head("/mutate", 100_000).await.unwrap();
-    holder.send(&[b'x'; 90_000]).await.unwrap();
+    holder.send(&vec![b'x'; 90_000]).await.unwrap();
     server.until("native_host_reviews_in_flight", 1.0).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     // Its share is its own until its own time is over, which is a little before ours.

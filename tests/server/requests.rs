@@ -30,9 +30,7 @@ async fn bodies_of_every_size_arrive_whole() {
     for size in [
         0, 1, 4096, 16_384, 65_535, 65_536, 65_537, 300_000, 3_000_000,
     ] {
-        let body: String = (0..size)
-            .map(|n| char::from(b'a' + (n % 23) as u8))
-            .collect();
+        let body: String = (b'a'..=b'w').cycle().take(size).map(char::from).collect();
         let response = client.post("/validate", body.as_bytes()).await.unwrap();
         assert_eq!(response.status, 200);
         assert!(response.body == body, "{size} bytes came back changed");

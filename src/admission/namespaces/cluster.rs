@@ -1,6 +1,6 @@
 //! Policies from the API server: a metadata watch, and a question where it has not come yet.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -46,9 +46,7 @@ impl std::fmt::Debug for Cluster {
     }
 }
 
-fn pairs<'m>(
-    map: Option<&'m std::collections::BTreeMap<String, String>>,
-) -> impl Iterator<Item = (&'m str, &'m str)> {
+fn pairs(map: Option<&BTreeMap<String, String>>) -> impl Iterator<Item = (&str, &str)> {
     map.into_iter()
         .flatten()
         .map(|(k, v)| (k.as_str(), v.as_str()))

@@ -109,9 +109,8 @@ async fn a_watch_that_fails_keeps_what_it_knew_and_comes_back() {
                 object("b").replace("\"name\"", "\"resourceVersion\":\"2\",\"name\"")
             );
             match (uri.contains("watch=true"), turn) {
-                (false, 0) => status(500, "InternalError"),
+                (false, 0) | (true, 2) => status(500, "InternalError"),
                 (false, _) => (200, list.to_owned()),
-                (true, 2) => status(500, "InternalError"),
                 (true, 3) => (200, event),
                 (true, _) => std::future::pending().await,
             }

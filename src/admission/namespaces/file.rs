@@ -52,7 +52,8 @@ struct Metadata {
 pub struct File {
     index: Arc<Index>,
     unnamed: Arc<Namespace>,
-    path: Option<PathBuf>,
+    /// With the text that is in force.
+    source: Option<(PathBuf, String)>,
 }
 
 impl File {
@@ -66,10 +67,13 @@ impl File {
         let file = File {
             unnamed: Arc::new(Namespace::read(&index.flags, none(), none())),
             index,
-            path: path.map(Path::to_owned),
+            source: match path {
+                Some(path) => Some((path.to_owned(), read(path)?)),
+                None => None,
+            },
         };
-        let all = match path {
-            Some(path) => file.parse(path, &read(path)?)?,
+        let all = match &file.source {
+            Some((path, text)) => file.parse(path, text)?,
             None => Known::new(),
         };
         file.index.replace(all);
@@ -120,10 +124,9 @@ impl File {
     /// Reads the file again whenever its text changes, for as long as it is polled. What cannot
     /// be used is said once, and the policies before it stay in force.
     pub async fn follow(self, every: Duration) {
-        let Some(path) = self.path.clone() else {
+        let Some((path, mut seen)) = self.source.clone() else {
             return std::future::pending().await;
         };
-        let mut seen = read(&path).ok();
         let mut tick = tokio::time::interval(every);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -131,7 +134,7 @@ impl File {
             let Ok(text) = tokio::fs::read_to_string(&path).await else {
                 continue;
             };
-            if seen.as_ref() == Some(&text) {
+            if seen == text {
                 continue;
             }
             match self.parse(&path, &text) {
@@ -141,7 +144,7 @@ impl File {
                 }
                 Err(error) => tracing::error!(%error, "the policies before it stay in force"),
             }
-            seen = Some(text);
+            seen = text;
         }
     }
 }

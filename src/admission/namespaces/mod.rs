@@ -119,7 +119,7 @@ impl Index {
 #[derive(Debug)]
 pub enum Namespaces {
     /// From the API server.
-    Cluster(Cluster),
+    Cluster(Box<Cluster>),
     /// From a file; a namespace that is not in it has the flags' policy.
     File(File),
 }

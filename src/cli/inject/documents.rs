@@ -25,7 +25,7 @@ pub(super) fn split<'t>(text: &'t str, file: &str) -> Vec<Document<'t>> {
     // A byte order mark is no part of JSON; the YAML reader knows it.
     let begins = text.trim_start_matches('\u{feff}').trim_start();
     if begins.starts_with('{')
-        && let Some(documents) = json_stream(text, file)
+        && let Some(documents) = json_stream(text)
     {
         return documents;
     }
@@ -63,7 +63,7 @@ fn document<'t>(
         let line = line.saturating_sub(1);
         let found = separator.trim_end();
         Err(format!(
-            "{file}:{line}: expected nothing after --- but a comment, found {found:?}"
+            "line {line}: expected nothing after --- but a comment, found {found:?}"
         ))
     } else {
         yaml::read(text, file, line)
@@ -78,7 +78,7 @@ fn document<'t>(
 
 /// The JSON values of a text; `None` if it may be YAML after all, which it may be to kubectl until two
 /// values have been read.
-fn json_stream<'t>(text: &'t str, file: &str) -> Option<Vec<Document<'t>>> {
+fn json_stream(text: &str) -> Option<Vec<Document<'_>>> {
     let mark = text.len() - text.trim_start_matches('\u{feff}').len();
     let body = text.get(mark..)?;
     let mut documents = Vec::new();
@@ -103,7 +103,7 @@ fn json_stream<'t>(text: &'t str, file: &str) -> Option<Vec<Document<'t>>> {
             Err(_) if documents.len() < 2 => return None,
             Err(error) => {
                 let text = rest.get(blank..)?;
-                let value = Err(format!("{file}: {error}"));
+                let value = Err(error.to_string());
                 documents.push(Document {
                     separator,
                     text,
@@ -168,7 +168,7 @@ mod tests {
         let error = documents[0].value.as_ref().unwrap_err();
         assert_eq!(
             error,
-            "x.yaml:1: expected nothing after --- but a comment, found \"--- {a: 1}\""
+            "line 1: expected nothing after --- but a comment, found \"--- {a: 1}\""
         );
         assert!(documents[1].value.is_ok());
         assert!(split("----\na: 1\n", "x")[0].value.is_err());
@@ -198,7 +198,7 @@ mod tests {
                 .value
                 .as_ref()
                 .unwrap_err()
-                .starts_with("x.json: EOF while parsing")
+                .starts_with("EOF while parsing")
         );
     }
 

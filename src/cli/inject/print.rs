@@ -56,28 +56,32 @@ pub(super) fn as_yaml(documents: &[Printed<'_>], anchors: bool) -> io::Result<Ve
         if plain_json {
             out.extend_from_slice(document.separator.as_bytes());
         } else if document.json || document.separator.is_empty() {
-            separate(&mut out, "---\n");
+            separate(&mut out);
         } else {
-            separate(&mut out, document.separator);
+            end_line(&mut out);
+            out.extend_from_slice(document.separator.as_bytes());
         }
         out.extend_from_slice(text.as_bytes());
         for anchor in document.anchors().filter(|_| anchors) {
-            separate(&mut out, "---\n");
+            separate(&mut out);
             out.extend_from_slice(write(anchor)?.as_bytes());
         }
     }
     Ok(out)
 }
 
-/// Begins a document. What is the very first needs no separator, unless it came with one.
-fn separate(out: &mut Vec<u8>, separator: &str) {
-    if out.is_empty() && separator == "---\n" {
-        return;
+/// Begins a document that came without a separator; the very first needs none.
+fn separate(out: &mut Vec<u8>) {
+    if !out.is_empty() {
+        end_line(out);
+        out.extend_from_slice(b"---\n");
     }
+}
+
+fn end_line(out: &mut Vec<u8>) {
     if out.last().is_some_and(|byte| *byte != b'\n') {
         out.push(b'\n');
     }
-    out.extend_from_slice(separator.as_bytes());
 }
 
 fn write(value: &Value) -> io::Result<String> {

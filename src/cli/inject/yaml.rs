@@ -2,20 +2,35 @@
 //!
 //! kubectl's YAML is go-yaml 2: YAML 1.1's booleans (`yes`, `on`) and octal numbers (`0644`). So an
 //! unquoted `yes` is true here too, and a text "yes" is written in quotes. What this module reads
-//! and writes was compared with that library (sigs.k8s.io/yaml 1.6.0) on ten thousands of values.
+//! and writes is compared with kubectl's own reading in `tests/inject_kubectl.rs`.
+//!
+//! On purpose not as kubectl: keys stay the text that they are (`on:` is "on", to kubectl "true"), and
+//! whole numbers beyond 63 bits keep their digits, of which kubectl makes floating-point numbers.
 
 use serde_json::{Number, Value};
 
 /// Reads one document. `line` is the line of the file on which it begins.
 pub(super) fn read(text: &str, file: &str, line: usize) -> Result<Value, String> {
-    let options = serde_saphyr::options! { legacy_octal_numbers: true };
+    let options = serde_saphyr::options! {
+        legacy_octal_numbers: true,
+        // The schemas of some CRDs are deeper and larger than the defaults (64 levels, 250,000 nodes).
+        budget: serde_saphyr::budget! {
+            max_depth: 128,
+            max_nodes: 10_000_000,
+            max_events: 20_000_000,
+        },
+    };
     let mut value: Value = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let formatter = serde_saphyr::UserMessageFormatter;
-        error.render_with_options(serde_saphyr::render_options! {
+        let text = error.render_with_options(serde_saphyr::render_options! {
             formatter: &formatter,
             line_offset: u64::try_from(line.saturating_sub(1)).unwrap_or_default(),
             source_name: Some(file),
-        })
+        });
+        text.strip_prefix("error: ")
+            .unwrap_or(&text)
+            .trim_end()
+            .to_owned()
     })?;
     whole_numbers(&mut value);
     Ok(value)
@@ -183,6 +198,24 @@ mod tests {
             error.contains("albums.yaml:11:1") && error.contains("duplicate"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn deep_documents_are_read_and_bottomless_ones_refused() {
+        let nested = |depth: usize| {
+            (0..depth).fold(String::new(), |text, level| {
+                text + &" ".repeat(level) + "a:\n"
+            }) + &" ".repeat(depth)
+                + "b\n"
+        };
+        // On a stack as large as that of the main thread; those of tests are a quarter.
+        let check = move || {
+            assert!(read(&nested(120), "x", 1).is_ok());
+            assert!(read(&nested(200), "x", 1).is_err());
+            assert!(read(&"[".repeat(100_000), "x", 1).is_err());
+        };
+        let thread = std::thread::Builder::new().stack_size(8 << 20);
+        thread.spawn(check).unwrap().join().unwrap();
     }
 
     /// Any JSON, of the characters that are hard in YAML.
