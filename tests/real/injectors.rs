@@ -136,7 +136,9 @@ fn a_sidecar_that_comes_after_us_does_not_run_on_the_host() {
     let said = stderr(&output);
     // The API server's own rule: all containers of a pod are HostProcess, or none.
     assert!(
-        said.contains("If pod contains any hostProcess containers then all containers must be HostProcess"),
+        said.contains(
+            "If pod contains any hostProcess containers then all containers must be HostProcess"
+        ),
         "{said}"
     );
     assert!(

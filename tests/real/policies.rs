@@ -37,14 +37,46 @@ const RAILS: &[(&str, &str)] = &[
 
 /// What the guard rails above forbid, and the sentence for it.
 const FORBIDDEN: &[(&str, &str, &str)] = &[
-    ("{}", r"{command: ['C:\tools\albums.exe']}", r#"spec.containers[0].command[0]: "C:\tools\albums.exe": this namespace allows only C:\apps\* (annotation @/allowed-executables)"#),
-    ("{}", r"{command: ['C:\apps\..\tools\albums.exe']}", r#"spec.containers[0].command[0]: "C:\apps\..\tools\albums.exe": has a segment `..`: write the path that it leads to; this namespace allows only C:\apps\* (annotation @/allowed-executables)"#),
-    ("{}", r"{command: ['C:\apps\ALBUMS~1.EXE']}", r#"spec.containers[0].command[0]: "C:\apps\ALBUMS~1.EXE": has a segment `ALBUMS~1.EXE` that may be a short (8.3) name: write the long one; this namespace allows only C:\apps\* (annotation @/allowed-executables)"#),
-    ("{}", r"{command: ['C:\apps\albums.exe:stream']}", r#"spec.containers[0].command[0]: "C:\apps\albums.exe:stream": names an alternate data stream (a second colon); this namespace allows only C:\apps\* (annotation @/allowed-executables)"#),
-    ("{}", r"{command: [albums.exe]}", r#"spec.containers[0].command[0]: "albums.exe": is relative: expected an absolute path such as `C:\apps\albums.exe`; this namespace allows only C:\apps\* (annotation @/allowed-executables)"#),
-    ("{}", r"{readinessProbe: {exec: {command: ['C:\Windows\System32\cmd.exe', /c, whoami]}}}", r#"spec.containers[0].readinessProbe.exec.command[0]: "C:\Windows\System32\cmd.exe": this namespace allows only C:\apps\* (annotation @/allowed-executables)"#),
-    ("{}", r"{securityContext: {windowsOptions: {runAsUserName: 'NT AUTHORITY\LocalService'}}}", r#"spec.containers[0].securityContext.windowsOptions.runAsUserName: "NT AUTHORITY\LocalService": this namespace allows only "NT AUTHORITY\SYSTEM" (annotation @/allowed-users); set one of them as runAsUserName"#),
-    ("{metadata: {annotations: {'@/launcher': cplauncher}}}", "{}", r#"metadata.annotations[@/launcher]: "cplauncher": this namespace allows only native-host (annotation @/allowed-launchers)"#),
+    (
+        "{}",
+        r"{command: ['C:\tools\albums.exe']}",
+        r#"spec.containers[0].command[0]: "C:\tools\albums.exe": this namespace allows only C:\apps\* (annotation @/allowed-executables)"#,
+    ),
+    (
+        "{}",
+        r"{command: ['C:\apps\..\tools\albums.exe']}",
+        r#"spec.containers[0].command[0]: "C:\apps\..\tools\albums.exe": has a segment `..`: write the path that it leads to; this namespace allows only C:\apps\* (annotation @/allowed-executables)"#,
+    ),
+    (
+        "{}",
+        r"{command: ['C:\apps\ALBUMS~1.EXE']}",
+        r#"spec.containers[0].command[0]: "C:\apps\ALBUMS~1.EXE": has a segment `ALBUMS~1.EXE` that may be a short (8.3) name: write the long one; this namespace allows only C:\apps\* (annotation @/allowed-executables)"#,
+    ),
+    (
+        "{}",
+        r"{command: ['C:\apps\albums.exe:stream']}",
+        r#"spec.containers[0].command[0]: "C:\apps\albums.exe:stream": names an alternate data stream (a second colon); this namespace allows only C:\apps\* (annotation @/allowed-executables)"#,
+    ),
+    (
+        "{}",
+        r"{command: [albums.exe]}",
+        r#"spec.containers[0].command[0]: "albums.exe": is relative: expected an absolute path such as `C:\apps\albums.exe`; this namespace allows only C:\apps\* (annotation @/allowed-executables)"#,
+    ),
+    (
+        "{}",
+        r"{readinessProbe: {exec: {command: ['C:\Windows\System32\cmd.exe', /c, whoami]}}}",
+        r#"spec.containers[0].readinessProbe.exec.command[0]: "C:\Windows\System32\cmd.exe": this namespace allows only C:\apps\* (annotation @/allowed-executables)"#,
+    ),
+    (
+        "{}",
+        r"{securityContext: {windowsOptions: {runAsUserName: 'NT AUTHORITY\LocalService'}}}",
+        r#"spec.containers[0].securityContext.windowsOptions.runAsUserName: "NT AUTHORITY\LocalService": this namespace allows only "NT AUTHORITY\SYSTEM" (annotation @/allowed-users); set one of them as runAsUserName"#,
+    ),
+    (
+        "{metadata: {annotations: {'@/launcher': cplauncher}}}",
+        "{}",
+        r#"metadata.annotations[@/launcher]: "cplauncher": this namespace allows only native-host (annotation @/allowed-launchers)"#,
+    ),
 ];
 
 fn changed(pod_patch: &str, container_patch: &str) -> Value {
