@@ -76,7 +76,7 @@ impl<'a> Container<'a> {
                 Ok(())
             })?,
             "workingDir" => {
-                self.working_dir = value.string_or_null()?.filter(|dir| !dir.is_empty())
+                self.working_dir = value.string_or_null()?.filter(|dir| !dir.is_empty());
             }
             "volumeMounts" => self.mounts = list(value, Mount::read)?,
             "livenessProbe" => self.liveness = Probe::read(value)?,
@@ -206,7 +206,7 @@ impl<'a> Env<'a> {
                 item.object(|key, value| {
                     match key {
                         "name" => {
-                            matters |= is_reserved(&value.string_or_null()?.unwrap_or_default())
+                            matters |= is_reserved(&value.string_or_null()?.unwrap_or_default());
                         }
                         "valueFrom" => matters |= value.raw()?.contains(POD_IP),
                         _ => value.skip()?,
