@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
+use imara_diff::{Algorithm, BasicLineDiffPrinter, Diff, InternedInput, UnifiedDiffConfig};
 use serde_json::{Value, json};
-use similar::{ChangeTag, TextDiff};
 
 use super::documents::heading;
 use super::objects::{Fate, Reference, Treated};
@@ -189,28 +189,25 @@ fn diff(
     colour: bool,
 ) -> io::Result<()> {
     let paint = |code: &'static str| if colour { (code, "\x1b[0m") } else { ("", "") };
-    let diff = TextDiff::from_lines(before.1, after.1);
+    let input = InternedInput::new(before.1, after.1);
+    let mut diff = Diff::compute(Algorithm::Histogram, &input);
+    diff.postprocess_lines(&input);
     let (bold, reset) = paint("\x1b[1m");
     writeln!(
         out,
         "{bold}--- {}{reset}\n{bold}+++ {}{reset}",
         before.0, after.0
     )?;
-    for hunk in diff.unified_diff().context_radius(3).iter_hunks() {
-        let (cyan, reset) = paint("\x1b[36m");
-        writeln!(out, "{cyan}{}{reset}", hunk.header().to_string().trim_end())?;
-        for change in hunk.iter_changes() {
-            let (sign, (code, reset)) = match change.tag() {
-                ChangeTag::Delete => ("-", paint("\x1b[31m")),
-                ChangeTag::Insert => ("+", paint("\x1b[32m")),
-                ChangeTag::Equal => (" ", ("", "")),
-            };
-            writeln!(
-                out,
-                "{code}{sign}{}{reset}",
-                change.value().trim_end_matches('\n')
-            )?;
-        }
+    let printer = BasicLineDiffPrinter(&input.interner);
+    let text = diff.unified_diff(&printer, UnifiedDiffConfig::default(), &input);
+    for line in text.to_string().lines() {
+        let (code, reset) = match line.as_bytes().first() {
+            Some(b'@') => paint("\x1b[36m"),
+            Some(b'-') => paint("\x1b[31m"),
+            Some(b'+') => paint("\x1b[32m"),
+            _ => ("", ""),
+        };
+        writeln!(out, "{code}{line}{reset}")?;
     }
     Ok(())
 }
