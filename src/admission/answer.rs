@@ -6,8 +6,13 @@ use crate::plan::reason::{Outcome, Reason};
 use crate::plan::sheet::{MOST_SAID, Refusal};
 use crate::policy::PolicyErrors;
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::Simd;
+use base64::engine::general_purpose::PAD;
 use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+/// Detects once what the processor offers: plain code would take a third of a review's time.
+static BASE64: LazyLock<Simd> = LazyLock::new(|| Simd::standard(PAD));
 
 /// The only version of `AdmissionReview` that there is (since Kubernetes 1.16).
 pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
@@ -227,7 +232,7 @@ fn body(uid: &str, verdict: Verdict) -> String {
     let _ = write!(out, r#","allowed":{}"#, verdict.denial.is_none());
     if let Some(patch) = patch {
         out.push_str(r#","patchType":"JSONPatch","patch":""#);
-        out.push_str(&STANDARD.encode(patch));
+        out.push_str(&BASE64.encode(patch));
         out.push('"');
     }
     if let Some(denial) = verdict.denial {

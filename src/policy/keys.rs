@@ -350,12 +350,19 @@ pub static KEYS: [Key; 25] = [
     Key {
         name: key::AUTHORIZE,
         on_pod: false,
-        expected: "none or serviceaccount",
-        example: "serviceaccount",
+        expected: "none",
+        example: "none",
         unset: "",
-        doc: "`serviceaccount`: the pod's ServiceAccount needs the verb `use` on the account that \
-              the pod runs as.",
-        set: |policy, text| Authorize::parse(text).map(|authorize| policy.authorize = authorize),
+        doc: "Whether the pod's ServiceAccount must have a right to the account that the pod runs as; \
+              `serviceaccount` is not yet built.",
+        set: |policy, text| match Authorize::parse(text)? {
+            // Accepted and not enforced, it would be a guard rail that someone believes in.
+            Authorize::ServiceAccount => Err(Why::About("is not yet built".into())),
+            authorize @ Authorize::None => {
+                policy.authorize = authorize;
+                Ok(())
+            }
+        },
         show: |policy| Some(policy.authorize.to_string()),
     },
     Key {

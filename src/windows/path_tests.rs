@@ -192,7 +192,8 @@ proptest! {
         let target = format!(r"C:\apps\{tail}");
         if allows(r"C:\apps\*", &target) {
             // what is let through has no way out, and no second name
-            prop_assert!(!target.contains("..") && !target.contains("~1"), "{}", target);
+            let up = target.split(['\\', '/']).any(|segment| segment == "..");
+            prop_assert!(!up && !target.contains("~1"), "{}", target);
             prop_assert!(target.matches(':').count() == 1, "{}", target);
         }
     }

@@ -201,8 +201,8 @@ const MESSAGES: &[(&str, &str, &str)] = &[
     ),
     (
         key::AUTHORIZE,
-        "ServiceAccount",
-        r#""ServiceAccount" is not valid, did you mean "serviceaccount"? Expected none or serviceaccount, for example "serviceaccount""#,
+        "serviceaccount",
+        r#""serviceaccount" is not yet built. Expected none, for example "none""#,
     ),
     (
         key::EXTERNAL_CIDRS,
