@@ -1,5 +1,6 @@
 //! The program as it is deployed, in front of a real API server, scheduler and controller manager.
 //!
+//! - [`real::example`]: what users copy, field by field as it is stored.
 //! - [`real::workloads`]: from one label to a pod on a Windows node, for every kind of workload.
 //! - [`real::refusals`], [`real::policies`]: what a person reads in the terminal.
 //! - [`real::again`]: pods that come back: from a backup, from `native-host inject`, forged.

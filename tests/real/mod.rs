@@ -5,6 +5,7 @@ mod bystanders;
 #[path = "../server/client.rs"]
 #[allow(dead_code)]
 mod client;
+mod example;
 mod injectors;
 mod load;
 mod outage;

@@ -335,3 +335,31 @@ fn what_cannot_be_a_host_process_pod_is_refused_with_the_way_out() {
     world.namespace("invalid", &[], &[]);
     check(world, "invalid", INVALID);
 }
+
+#[test]
+fn a_launcher_that_is_nowhere_is_refused() {
+    let Some(world) = World::shared() else {
+        return;
+    };
+    world.namespace("nowhere", &[("@/launcher-image", "none")], &[]);
+    let rows = [
+        on_pod(
+            "{}",
+            &[
+                "metadata.annotations[@/launcher]: the launcher native-host needs native-host-launcher.exe on the node, and the policy says from nowhere; set @/launcher-image or @/launcher-path on the Namespace",
+            ],
+        ),
+        Row {
+            pod: "{metadata: {annotations: {'@/launcher': cplauncher}}}",
+            container: "{livenessProbe: {tcpSocket: {port: http}}}",
+            says: &[
+                "spec.containers[0].livenessProbe: a livenessProbe under the launcher cplauncher needs native-host-launcher.exe on the node, and the policy says from nowhere; set @/launcher-image or @/launcher-path on the Namespace",
+            ],
+        },
+    ];
+    check(world, "nowhere", &rows);
+    // Without such a probe cplauncher does it all.
+    let mut plain = pod();
+    plain["metadata"]["annotations"] = yaml("{'@/launcher': cplauncher, '@/probes': none}");
+    world.apply_ok("nowhere", &plain);
+}
