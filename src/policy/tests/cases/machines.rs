@@ -18,7 +18,10 @@ fn words() {
     accepts(key::MESH, &["none", "linkerd"]);
     rejects(key::MESH, &["", "istio", "enabled"]);
     accepts(key::AUTHORIZE, &["none"]);
-    rejects(key::AUTHORIZE, &["", "serviceaccount", "ServiceAccount", "user"]);
+    rejects(
+        key::AUTHORIZE,
+        &["", "serviceaccount", "ServiceAccount", "user"],
+    );
 }
 
 #[test]
