@@ -130,21 +130,31 @@ fn policy_annotations<'p>(
 }
 
 fn read_spec(pod: &Pod<'_>, sheet: &mut Sheet) -> Option<AnchorSpec> {
-    let text = pod.annotation(annotation::ANCHOR_SPEC).unwrap_or_default();
+    const WAY_OUT: &str = "apply the original manifest, without what native-host wrote into it";
+    let Some(text) = pod.annotation(annotation::ANCHOR_SPEC) else {
+        let field = sheet.field(format_args!(
+            "metadata.annotations[{}]",
+            annotation::INJECTED
+        ));
+        sheet.refuse(
+            Reason::Marker,
+            field,
+            MARKER.to_owned(),
+            format!(
+                "the pod says that it was injected, but has no annotation {}; {WAY_OUT}",
+                annotation::ANCHOR_SPEC
+            ),
+        );
+        return None;
+    };
     AnchorSpec::parse(text)
         .map_err(|error| {
             let field = sheet.field(format_args!(
                 "metadata.annotations[{}]",
                 annotation::ANCHOR_SPEC
             ));
-            sheet.refuse(
-                Reason::Marker,
-                field,
-                text.to_owned(),
-                format!(
-                    "{error}; apply the original manifest, without what native-host wrote into it"
-                ),
-            );
+            let text = text.to_owned();
+            sheet.refuse(Reason::Marker, field, text, format!("{error}; {WAY_OUT}"));
         })
         .ok()
 }

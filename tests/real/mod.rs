@@ -15,11 +15,12 @@ mod upgrade;
 mod workloads;
 
 use std::process::Output;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use native_host::names::{PREFIX, annotation, label};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use crate::support::{ControlPlane, NodeOptions, Options, free_port, wait_until};
 use program::{Certificate, Program};
@@ -139,10 +140,7 @@ fn put_in_force(plane: &ControlPlane, url: &str, ca: &str, programs: &[&Program]
 }
 
 /// Keeps tests that measure, or that need a control plane of their own, from running at once.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// A control plane of one's own that is as the default one, but nothing makes pods of workloads
 /// or binds them.

@@ -5,7 +5,7 @@ use native_host::names::webhook;
 use serde_json::json;
 
 use super::program::{Certificate, Program, mount};
-use super::{alone, is_injected, own_plane, pod, put_in_force, stderr, yaml};
+use super::{ALONE, is_injected, own_plane, pod, put_in_force, stderr, yaml};
 use crate::support::wait_until;
 
 const DEPLOYMENT: &str = r"
@@ -21,7 +21,7 @@ spec:
 
 #[test]
 fn while_the_program_is_down_only_labelled_pods_are_refused() {
-    let _alone = alone();
+    let _alone = ALONE.blocking_lock();
     let Some(plane) = own_plane() else {
         return;
     };

@@ -116,16 +116,21 @@ impl Program {
         values.map(|value| value.parse::<f64>().unwrap()).sum()
     }
 
-    /// Its decisions so far about objects of a namespace.
-    pub fn decisions(&self, namespace: &str) -> Vec<Value> {
+    /// Its decisions about objects of a namespace, once there are `count` (its log is written a
+    /// moment after the answer).
+    pub fn decisions(&self, namespace: &str, count: usize) -> Vec<Value> {
         let log = self.folder.join(format!("{}.log", self.name));
-        let text = std::fs::read_to_string(log).unwrap();
-        let lines = text
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok());
-        lines
-            .filter(|line: &Value| line["namespace"] == namespace)
-            .collect()
+        let what = format!("{count} decisions about {namespace} in the log");
+        wait_until(&what, Duration::from_secs(10), || {
+            let text = std::fs::read_to_string(&log).unwrap();
+            let lines = text
+                .lines()
+                .filter_map(|line| serde_json::from_str(line).ok());
+            let found: Vec<_> = lines
+                .filter(|line: &Value| line["namespace"] == namespace)
+                .collect();
+            (found.len() >= count).then_some(found)
+        })
     }
 
     /// Whether `/readyz` says so.

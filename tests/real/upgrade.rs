@@ -1,19 +1,22 @@
 //! Certificates and instances come and go under a steady stream of pods, and none fails.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, Patch, PatchParams};
 use native_host::admission::self_signed::Authority;
+use native_host::names::policy;
+use serde_json::json;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::client::{Client, trust};
-use super::load::Stream;
+use super::load::{Stream, client};
 use super::program::{Certificate, Program, is_ready, mount};
-use super::{PATIENCE, alone, own_plane, put_in_force};
+use super::{ALONE, ControlPlane, PATIENCE, own_plane, put_in_force};
 
 const SWAPS: usize = 50;
 
@@ -35,7 +38,7 @@ async fn until(what: &str, mut so: impl FnMut() -> bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_pod_fails_while_the_certificate_is_swapped_fifty_times() {
-    let _alone = alone();
+    let _alone = ALONE.lock().await;
     let Some(plane) = own_plane() else {
         return;
     };
@@ -133,27 +136,83 @@ impl Balancer {
     }
 }
 
-fn instance(plane: &super::ControlPlane, name: &'static str, folder: &Path, ca: &str) -> Program {
-    Program::start(plane, name, Certificate::Mounted { folder, ca })
+/// Two instances with one certificate, and what stands before them.
+struct Pair {
+    instances: [Program; 2],
+    balancer: Balancer,
+    url: String,
+    ca: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Pair {
+    async fn start(plane: &ControlPlane) -> Self {
+        let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new().unwrap());
+        mount(folder.path(), 0, &pair(&authority));
+        let ca = authority.pem();
+        let mounted = Certificate::Mounted {
+            folder: folder.path(),
+            ca: &ca,
+        };
+        let instances =
+            ["native-host-0", "native-host-1"].map(|name| Program::start(plane, name, mounted));
+        let ports = [0, 1].map(|i: usize| (instances[i].https, instances[i].http()));
+        let balancer = Balancer::start(ports).await;
+        let url = format!("https://127.0.0.1:{}", balancer.port);
+        put_in_force(plane, &url, &ca, &[&instances[0], &instances[1]]);
+        Self {
+            instances,
+            balancer,
+            url,
+            ca,
+            _folder: folder,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_pod_fails_while_the_policy_is_edited_under_two_instances() {
+    const EDITS: usize = 100;
+    let _alone = ALONE.lock().await;
+    let Some(plane) = own_plane() else {
+        return;
+    };
+    let pair = Pair::start(&plane).await;
+    let namespaces = Api::<Namespace>::all(client(&plane).await);
+    let stream = Stream::start(&plane).await;
+    // It is part of the preStop hook and of the grace period, so each edit makes other pods.
+    for edit in 1..=EDITS {
+        let change =
+            json!({"metadata": {"annotations": {policy::DRAIN_SECONDS: edit.to_string()}}});
+        let change = Patch::Merge(change);
+        let as_ever = PatchParams::default();
+        namespaces
+            .patch("default", &as_ever, &change)
+            .await
+            .unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    stream.end("policy edited 100 times").await;
+    println!(
+        "connections: {} and {}",
+        pair.balancer.taken(0),
+        pair.balancer.taken(1)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_pod_fails_while_each_of_two_instances_is_restarted() {
-    let _alone = alone();
+    let _alone = ALONE.lock().await;
     let Some(plane) = own_plane() else {
         return;
     };
-    let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new().unwrap());
-    mount(folder.path(), 0, &pair(&authority));
-    let ca = authority.pem();
-    let mut instances = [
-        instance(&plane, "native-host-0", folder.path(), &ca),
-        instance(&plane, "native-host-1", folder.path(), &ca),
-    ];
-    let ports = [0, 1].map(|i: usize| (instances[i].https, instances[i].http()));
-    let balancer = Balancer::start(ports).await;
-    let url = format!("https://127.0.0.1:{}", balancer.port);
-    put_in_force(&plane, &url, &ca, &[&instances[0], &instances[1]]);
+    let Pair {
+        mut instances,
+        balancer,
+        url,
+        ca,
+        _folder,
+    } = Pair::start(&plane).await;
 
     let stream = Stream::start(&plane).await;
     for turn in 0..2 {

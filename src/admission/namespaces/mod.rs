@@ -12,9 +12,10 @@
 mod cluster;
 mod file;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
 
 pub use cluster::Cluster;
 pub use file::{File, FileError};
@@ -25,11 +26,20 @@ use crate::policy::{Namespace, Policy};
 
 type Known = HashMap<String, Arc<Namespace>>;
 
+/// How long a policy that was replaced is remembered: longer than an API server takes from a pod's
+/// mutating webhook to its validating one (ours have `timeoutSeconds: 5`, deploy/base/webhooks.yaml).
+const OVERLAP: Duration = Duration::from_secs(15);
+
+/// How many of those: enough for who edits namespaces by script, and a bound.
+const MOST_REPLACED: usize = 256;
+
 /// Name to policy, as far as anybody said. Synchronous, and holds no client.
 #[derive(Debug)]
 pub struct Index {
     flags: Policy,
     known: RwLock<Known>,
+    /// What was replaced, the newest first.
+    replaced: Mutex<VecDeque<(Instant, String, Arc<Namespace>)>>,
     synced: AtomicBool,
     metrics: Arc<Metrics>,
 }
@@ -40,6 +50,7 @@ impl Index {
         Index {
             flags,
             known: RwLock::default(),
+            replaced: Mutex::default(),
             synced: AtomicBool::new(false),
             metrics,
         }
@@ -76,8 +87,26 @@ impl Index {
     }
 
     fn insert(&self, name: String, namespace: Arc<Namespace>) {
+        // Remembered first, so that a review finds the one that it was made by at any moment.
+        if let Some(before) = self.get(&name).filter(|before| *before != namespace) {
+            let mut replaced = self.replaced();
+            replaced.push_front((Instant::now(), name.clone(), before));
+            replaced.truncate(MOST_REPLACED);
+        }
         self.write().insert(name, namespace);
         self.count();
+    }
+
+    /// The policies of a namespace that were replaced a moment ago, the newest first.
+    fn before(&self, name: &str) -> Vec<Arc<Namespace>> {
+        let mut replaced = self.replaced();
+        replaced.retain(|(when, ..)| when.elapsed() < OVERLAP);
+        let of_it = replaced.iter().filter(|(_, of, _)| of == name);
+        of_it.map(|(.., policy)| Arc::clone(policy)).collect()
+    }
+
+    fn replaced(&self) -> std::sync::MutexGuard<'_, VecDeque<(Instant, String, Arc<Namespace>)>> {
+        self.replaced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// For what was asked in between: a watch that has said something since knows better.
@@ -139,6 +168,18 @@ impl Namespaces {
         }
     }
 
+    /// The other policies by which a pod that comes to the validating webhook may rightly have
+    /// been mutated: those that were replaced since, and what the API server says if the watch has
+    /// not brought it yet, though another replica's has.
+    pub(super) async fn neighbours(&self, name: &str) -> Vec<Arc<Namespace>> {
+        let Namespaces::Cluster(cluster) = self else {
+            return Vec::new();
+        };
+        let mut others = cluster.index().before(name);
+        others.extend(cluster.ask(name).await);
+        others
+    }
+
     /// An error as long as the first list is not complete.
     ///
     /// # Errors
@@ -180,6 +221,30 @@ mod tests {
         index.remove("bad");
         assert_eq!(index.metrics.namespaces.get(), 1);
         assert_eq!(index.metrics.namespaces_invalid.get(), 0);
+    }
+
+    #[test]
+    fn remembers_what_was_replaced_and_only_that() {
+        let index = index();
+        let parse = |mode: &'static str| {
+            index.parse("a", std::iter::empty(), [(policy::MODE, mode)].into_iter())
+        };
+        let (enforce, warn) = (parse("enforce"), parse("warn"));
+        index.insert("a".into(), Arc::clone(&enforce));
+        assert!(
+            index.before("a").is_empty(),
+            "the first one replaced nothing"
+        );
+        index.insert("a".into(), parse("enforce"));
+        assert!(index.before("a").is_empty(), "the watch repeated itself");
+        index.insert("a".into(), Arc::clone(&warn));
+        index.insert("a".into(), parse("off"));
+        assert_eq!(index.before("a"), [warn, enforce]);
+        assert!(index.before("b").is_empty());
+        for n in 0..=MOST_REPLACED {
+            index.insert("a".into(), parse(["warn", "off"][n % 2]));
+        }
+        assert_eq!(index.before("a").len(), MOST_REPLACED);
     }
 
     #[test]
