@@ -43,6 +43,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next character that is not white space, without moving past it.
+    #[inline]
     fn peek(&mut self) -> Option<u8> {
         loop {
             let byte = *self.text.as_bytes().get(self.at)?;
@@ -53,6 +54,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    #[inline]
     fn expect(&mut self, byte: u8, expected: &'static str) -> Result<()> {
         if self.peek() != Some(byte) {
             return Err(self.error(expected));
@@ -62,6 +64,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// What kind of value comes next.
+    #[inline]
     pub fn kind(&mut self) -> Result<Kind> {
         match self.peek() {
             Some(b'{') => Ok(Kind::Object),
@@ -124,6 +127,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Past the comma (false) or the closing bracket (true) after an element.
+    #[inline]
     fn more(&mut self, close: u8) -> Result<bool> {
         match self.peek() {
             Some(b',') => {
@@ -139,6 +143,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Moves past `null` if that is what stands here.
+    #[inline]
     pub fn null(&mut self) -> Result<bool> {
         if self.peek() == Some(b'n') {
             self.word(b"null")?;
@@ -156,6 +161,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A string, decoded; borrowed where it has no escapes.
+    #[inline]
     pub fn string(&mut self) -> Result<Cow<'a, str>> {
         self.expect(b'"', "a string")?;
         let start = self.at;
@@ -166,6 +172,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A string, or `None` for `null`.
+    #[inline]
     pub fn string_or_null(&mut self) -> Result<Option<Cow<'a, str>>> {
         if self.null()? {
             Ok(None)
@@ -208,6 +215,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Moves past a value without looking at it.
+    #[inline]
     pub fn skip(&mut self) -> Result<()> {
         match self.kind()? {
             Kind::Object | Kind::Array => {

@@ -112,6 +112,7 @@ pub(super) fn container_end(text: &[u8], start: usize) -> Option<usize> {
 
 /// The offset of the quote that ends the string whose first character stands at `start`, and
 /// whether the string has escapes; `None` if the text ends before it.
+#[inline]
 pub(super) fn string_end(text: &[u8], start: usize) -> Option<(usize, bool)> {
     let mut at = start;
     // Most strings of a pod are short: sixteen bytes at a time find their end in a step or two.
@@ -134,6 +135,7 @@ pub(super) fn string_end(text: &[u8], start: usize) -> Option<(usize, bool)> {
 }
 
 /// The end of the string, given its first quote or backslash.
+#[inline]
 fn ends(text: &[u8], at: usize) -> Option<(usize, bool)> {
     if text.get(at) == Some(&b'"') {
         Some((at, false))
@@ -143,6 +145,7 @@ fn ends(text: &[u8], at: usize) -> Option<(usize, bool)> {
 }
 
 /// As [`string_end`], from the first backslash on.
+#[cold]
 fn escaped_end(text: &[u8], start: usize) -> Option<(usize, bool)> {
     let mut carry = false;
     let mut at = start;

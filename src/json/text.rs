@@ -6,10 +6,17 @@ use std::fmt::Write as _;
 
 /// The text of a JSON string, given what stands between its quotes. Lone surrogates become
 /// U+FFFD, as Go's `encoding/json` (and so the API server) has it.
+#[inline]
 pub fn decode(raw: &str, escapes: bool) -> Cow<'_, str> {
-    if !escapes {
-        return Cow::Borrowed(raw);
+    if escapes {
+        Cow::Owned(unescape(raw))
+    } else {
+        Cow::Borrowed(raw)
     }
+}
+
+#[cold]
+fn unescape(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len());
     let mut rest = raw;
     while let Some(at) = rest.find('\\') {
@@ -30,7 +37,7 @@ pub fn decode(raw: &str, escapes: bool) -> Cow<'_, str> {
         }
     }
     out.push_str(rest);
-    Cow::Owned(out)
+    out
 }
 
 /// Decodes what follows `\u`, a surrogate pair included; returns what is left.

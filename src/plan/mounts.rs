@@ -29,26 +29,36 @@ impl PartialEq for Folder<'_> {
 impl<'p> Folder<'p> {
     /// `None` if the text may name another folder than it seems to.
     pub(super) fn parse(path: &'p str) -> Option<Self> {
-        let is_separator = |c: char| matches!(c, '\\' | '/');
-        let mut start = path.chars().map(is_separator);
-        let rooted = start.next() == Some(true);
-        if rooted && start.next() == Some(true) {
+        let bytes = path.as_bytes();
+        let is_separator = |byte: u8| matches!(byte, b'\\' | b'/');
+        if bytes.len() > 1 && is_separator(bytes[0]) && is_separator(bytes[1]) {
             return None; // a device, or another machine's share
         }
-        let has_drive = path.as_bytes().get(1) == Some(&b':');
         let mut folders = Vec::with_capacity(8);
-        if !has_drive {
+        if bytes.get(1) != Some(&b':') {
             folders.push(DRIVE);
         }
-        for (i, name) in path.split(is_separator).enumerate() {
+        let mut start = 0;
+        while start < bytes.len() {
+            let rest = &bytes[start..];
+            let length = rest
+                .iter()
+                .position(|byte| is_separator(*byte))
+                .unwrap_or(rest.len());
+            let name = &path[start..start + length];
+            let drive = folders.is_empty();
+            start += length + 1;
             if name.is_empty() {
                 continue;
             }
-            let drive = i == 0 && has_drive;
             // Windows drops dots and spaces at the end of a name, and knows files by short names.
-            let odd =
-                name.ends_with(['.', ' ']) || is_short(name) || (!drive && name.contains(':'));
-            if odd || (drive && name.len() != 2) {
+            let odd = match name.as_bytes() {
+                [.., b'.' | b' '] => true,
+                name => !drive && name.iter().any(|byte| matches!(byte, b':' | b'~')),
+            };
+            if odd && (name.ends_with(['.', ' ']) || name.contains(':') || is_short(name))
+                || (drive && name.len() != 2)
+            {
                 return None;
             }
             folders.push(name);
