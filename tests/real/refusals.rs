@@ -346,14 +346,14 @@ fn a_launcher_that_is_nowhere_is_refused() {
         on_pod(
             "{}",
             &[
-                "metadata.annotations[@/launcher]: the launcher native-host needs native-host-launcher.exe on the node, and the policy says from nowhere; set @/launcher-image or @/launcher-path on the Namespace",
+                "metadata.annotations[@/launcher]: the launcher native-host needs native-host-launcher.exe on the node, and the policy does not say where it comes from; set @/launcher-image or @/launcher-path on the Namespace",
             ],
         ),
         Row {
             pod: "{metadata: {annotations: {'@/launcher': cplauncher}}}",
             container: "{livenessProbe: {tcpSocket: {port: http}}}",
             says: &[
-                "spec.containers[0].livenessProbe: a livenessProbe under the launcher cplauncher needs native-host-launcher.exe on the node, and the policy says from nowhere; set @/launcher-image or @/launcher-path on the Namespace",
+                "spec.containers[0].livenessProbe: a livenessProbe under the launcher cplauncher needs native-host-launcher.exe on the node, and the policy does not say where it comes from; set @/launcher-image or @/launcher-path on the Namespace",
             ],
         },
     ];
