@@ -25,6 +25,11 @@ impl Patch {
         self.text.is_empty()
     }
 
+    /// How long its text is so far: it grows with each operation.
+    pub const fn len(&self) -> usize {
+        self.text.len()
+    }
+
     /// The paths that the operations touch, in their order.
     pub fn paths(&self) -> Vec<String> {
         #[derive(serde::Deserialize)]

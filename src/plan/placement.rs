@@ -2,7 +2,7 @@
 
 use super::pod::Pod;
 use super::reason::Reason;
-use super::sheet::Sheet;
+use super::sheet::{Root, Sheet};
 use crate::json::Patch;
 use crate::names::{label, policy as key};
 use crate::policy::Policy;
@@ -187,11 +187,30 @@ static NOT_2019: LazyLock<String> = LazyLock::new(|| {
 /// would appear elsewhere, and its path would be the host's own
 /// (Kubernetes docs, "Create a Windows HostProcess Pod", volume mounts).
 fn affinity(pod: &Pod<'_>, sheet: &mut Sheet) {
+    let expression = not_2019();
+    let operations = sheet.patch.len();
+    exclude(pod, &expression, sheet);
+    let template = pod.of_daemonset && sheet.root != Root::POD;
+    if template && sheet.patch.len() != operations {
+        // Refusing would ask every DaemonSet of a cluster without such nodes to exclude them.
+        let field = sheet.field("spec.affinity");
+        sheet.warn(
+            &field,
+            format_args!(
+                "the launcher needs Windows Server 2022 or newer, and a DaemonSet reads its \
+                 template to choose nodes: on a Server 2019 node its pod would wait for ever. If \
+                 the cluster has one, add to the template's nodeAffinity {expression}"
+            ),
+        );
+    }
+}
+
+/// Adds an expression to the pod's required node affinity.
+fn exclude(pod: &Pod<'_>, expression: &Value, sheet: &mut Sheet) {
     let Some(affinity) = pod.spec.affinity else {
         sheet.add("/spec/affinity", &NOT_2019);
         return;
     };
-    let expression = not_2019();
     let present: Value = match serde_json::from_str(affinity) {
         Ok(value) => value,
         Err(error) => {
@@ -204,7 +223,7 @@ fn affinity(pod: &Pod<'_>, sheet: &mut Sheet) {
         && !terms.is_empty()
     {
         for (i, term) in terms.iter().enumerate() {
-            add_to_term(term, i, &expression, sheet);
+            add_to_term(term, i, expression, sheet);
         }
         return;
     }
