@@ -24,7 +24,7 @@ use super::limits::Limits;
 use super::metrics::{Metrics, Refused};
 use super::namespaces::Namespaces;
 use super::review::{Door, Review};
-use crate::plan::reason::Outcome;
+use crate::plan::reason::{Outcome, Reason};
 use crate::policy::{Namespace, Policy};
 
 /// What answers reviews.
@@ -66,26 +66,37 @@ impl Reviews for Policied {
             Ok(namespace) => namespace,
             Err(unavailable) => return review.answer(Err(unavailable), &self.flags),
         };
-        let name = (door == Door::Validate).then(|| name.to_owned());
         let answer = review.answer(Ok(&namespace), &self.flags);
-        match name {
-            Some(name) if answer.outcome == Outcome::Rejected => {
-                self.by_neighbours(&name, body).await.unwrap_or(answer)
-            }
-            _ => answer,
+        let edited_since = answer.outcome == Outcome::Rejected
+            && match door {
+                Door::Validate => true,
+                // Only a pod that was injected before, in a first round: another one is judged
+                // by the policy that is in force now.
+                Door::Mutate => matches!(answer.reason, Reason::Marker | Reason::Invariant),
+                Door::ValidateTemplates => false,
+            };
+        if edited_since {
+            return self.by_neighbours(door, body).await.unwrap_or(answer);
         }
+        answer
     }
 }
 
 impl Policied {
-    /// The policy may have been edited between the mutating and the validating webhook of one
-    /// pod, and replicas hear of it at different moments. Nobody did anything wrong then: what
+    /// The policy may have been edited between two webhooks of one pod: the mutating and the
+    /// validating one, or the mutating one and its reinvocation (`reinvocationPolicy: IfNeeded`);
+    /// and replicas hear of it at different moments. Nobody did anything wrong then: what
     /// the pod was made by counts. (It was let pass by that policy, at its time.)
-    async fn by_neighbours(&self, namespace: &str, body: &[u8]) -> Option<Answer> {
-        for other in self.namespaces.neighbours(namespace).await {
-            let review = Review::parse(Door::Validate, body).ok()?;
+    async fn by_neighbours(&self, door: Door, body: &[u8]) -> Option<Answer> {
+        let envelope = Review::parse(door, body).ok()?;
+        for other in self.namespaces.neighbours(envelope.namespace()?).await {
+            let review = Review::parse(door, body).ok()?;
             let answer = review.answer(Ok(&other), &self.flags);
-            if answer.outcome != Outcome::Rejected {
+            let fits = match door {
+                Door::Mutate => answer.outcome == Outcome::Unchanged,
+                _ => answer.outcome != Outcome::Rejected,
+            };
+            if fits {
                 return Some(answer);
             }
         }
