@@ -2,6 +2,7 @@
 //! The fuzz target and `tests/fuzz_corpus.rs` run the same.
 
 use native_host::admission::{Door, Review, Unavailable};
+use native_host::names::policy;
 use native_host::policy::{Namespace, Policy};
 use serde_json::Value;
 use std::sync::LazyLock;
@@ -10,33 +11,27 @@ use std::sync::LazyLock;
 const POLICIES: [&[(&str, &str)]; 4] = [
     &[],
     &[
-        ("native-host.io/launcher", "cplauncher"),
+        (policy::LAUNCHER, "cplauncher"),
+        (policy::ALLOWED_EXECUTABLES, r"C:\apps\*,\\files\apps\*"),
+        (policy::ALLOWED_USERS, r"NT AUTHORITY\SYSTEM"),
         (
-            "native-host.io/allowed-executables",
-            r"C:\apps\*,\\files\apps\*",
-        ),
-        ("native-host.io/allowed-users", r"NT AUTHORITY\SYSTEM"),
-        (
-            "native-host.io/tolerations",
+            policy::TOLERATIONS,
             r#"[{"key":"os","value":"windows","effect":"NoSchedule"}]"#,
         ),
     ],
     &[
-        ("native-host.io/mode", "warn"),
-        ("native-host.io/launcher", "native-host-cplauncher"),
-        ("native-host.io/allowed-launchers", "native-host"),
-        ("native-host.io/node-selector", "pool=windows"),
-        ("native-host.io/mesh", "linkerd"),
+        (policy::MODE, "warn"),
+        (policy::LAUNCHER, "native-host-cplauncher"),
+        (policy::ALLOWED_LAUNCHERS, "native-host"),
+        (policy::NODE_SELECTOR, "pool=windows"),
+        (policy::MESH, "linkerd"),
     ],
     &[
-        (
-            "native-host.io/launcher-path",
-            r"C:\k\native-host-launcher.exe",
-        ),
-        ("native-host.io/health-port", "8081"),
-        ("native-host.io/ip-env", "BIND_ADDRESS"),
-        ("native-host.io/drain-seconds", "0"),
-        ("native-host.io/anchor-labels", "app,team"),
+        (policy::LAUNCHER_PATH, r"C:\k\native-host-launcher.exe"),
+        (policy::HEALTH_PORT, "8081"),
+        (policy::IP_ENV, "BIND_ADDRESS"),
+        (policy::DRAIN_SECONDS, "0"),
+        (policy::ANCHOR_LABELS, "app,team"),
     ],
 ];
 

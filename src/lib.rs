@@ -12,6 +12,7 @@
 pub mod admission;
 pub mod anchor;
 pub mod cli;
+mod closed_set;
 pub mod json;
 pub mod names;
 pub mod plan;

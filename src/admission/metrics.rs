@@ -10,7 +10,8 @@ use prometheus::{
 };
 
 use super::review::Door;
-use crate::plan::reason::{Outcome, Reason, closed_set};
+use crate::closed_set::closed_set;
+use crate::plan::reason::{Outcome, Reason};
 
 closed_set! {
     /// Why a request got no review.

@@ -180,12 +180,11 @@ impl Sheet {
         value: impl Into<Option<String>>,
         text: impl Into<String>,
     ) {
-        let (value, text) = (value.into(), text.into());
         self.problems.push(Problem {
             reason,
             field,
-            value,
-            text,
+            value: value.into(),
+            text: text.into(),
             guard_rail: false,
         });
     }
@@ -198,14 +197,10 @@ impl Sheet {
         value: impl Into<Option<String>>,
         text: impl Into<String>,
     ) {
-        let (value, text) = (value.into(), text.into());
-        self.problems.push(Problem {
-            reason,
-            field,
-            value,
-            text,
-            guard_rail: true,
-        });
+        self.refuse(reason, field, value, text);
+        if let Some(problem) = self.problems.last_mut() {
+            problem.guard_rail = true;
+        }
     }
 
     /// Notes a warning about a field.

@@ -1,35 +1,21 @@
 //! The values that are one of a few words.
 
+use crate::closed_set::closed_set;
 use crate::policy::value::Why;
 
 /// Declares a set of words: a key's value is one of them.
 macro_rules! choice {
     ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $text:literal,)* }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[$vmeta])* $variant,)* }
-
-        impl $name {
-            /// Every member, in the order of declaration.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
-
-            /// The word as it is written in an annotation.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text,)* }
-            }
-
-            /// Reads the word; the case counts, as in every enumeration of Kubernetes.
-            pub(super) fn parse(text: &str) -> Result<Self, Why> {
-                match text {
-                    $($text => Ok(Self::$variant),)*
-                    _ => Err(Why::unlike(text, [$($text,)*])),
-                }
-            }
+        closed_set! {
+            $(#[$meta])*
+            $name { $($(#[$vmeta])* $variant = $text,)* }
         }
 
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.as_str())
+        impl $name {
+            /// Reads the word; the case counts, as in every enumeration of Kubernetes.
+            pub(super) fn parse(text: &str) -> Result<Self, Why> {
+                let named = Self::ALL.iter().find(|one| one.as_str() == text);
+                named.copied().ok_or_else(|| Why::unlike(text, [$($text,)*]))
             }
         }
     };
