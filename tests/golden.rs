@@ -14,6 +14,8 @@ use fixtures::{Fixture, answer, fixtures, folder, patched};
 use native_host::admission::{Door, offline};
 use serde_json::Value;
 use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
 
 /// Compares with a file, or writes it.
 fn compare(file: &str, found: Option<&str>, failures: &mut String) {
@@ -210,4 +212,59 @@ fn a_status_that_another_webhook_puts_in_is_named() {
         message.starts_with("metadata.annotations[native-host.io/anchor-status]: "),
         "{message}"
     );
+}
+
+/// What `native-host inject` prints for one object, and how it ends.
+fn command(folder: &Path, name: &str) -> (Option<i32>, Vec<Value>, String) {
+    let mut documents = fixtures::documents(name);
+    let object = documents.pop().unwrap();
+    let file = folder.join("object.json");
+    std::fs::write(&file, object.to_string()).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_native-host"));
+    command.args(["inject", "-o", "json", "--anchors", "-f"]);
+    command.arg(file);
+    if let Some(mut namespace) = documents.pop() {
+        let of_object = &object["metadata"]["namespace"];
+        let name = of_object.as_str().unwrap_or("default").to_owned();
+        namespace["metadata"]["name"] = name.into();
+        let file = folder.join("namespace.json");
+        std::fs::write(&file, namespace.to_string()).unwrap();
+        command.arg("--policy").arg(file);
+    }
+    let output = command.output().unwrap();
+    let mut printed: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let printed = match printed["kind"].as_str() {
+        None => Vec::new(),
+        Some("List") => std::mem::take(printed["items"].as_array_mut().unwrap()),
+        Some(_) => vec![printed],
+    };
+    let said = String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), printed, said)
+}
+
+#[test]
+fn the_command_prints_every_pair() {
+    let folder = tempfile::tempdir().unwrap();
+    for fixture in fixtures() {
+        let name = &fixture.name;
+        let expected = offline::mutate(&fixture.object, &fixture.namespace).unwrap();
+        let (code, printed, said) = command(folder.path(), name);
+        if let Some(denial) = &expected.refusal {
+            assert_eq!(code, Some(1), "{name}: {said}");
+            assert!(said.contains(&denial.message), "{name}: {said}");
+            assert!(printed.is_empty(), "{name}: {printed:?}");
+        } else {
+            assert_eq!(code, Some(0), "{name}: {said}");
+            let all: Vec<_> = std::iter::once(expected.object)
+                .chain(expected.anchors)
+                .collect();
+            assert_eq!(printed, all, "{name}");
+        }
+        for warning in &expected.warnings {
+            assert!(
+                said.contains(warning.as_str()),
+                "{name}: {warning}\nnot in\n{said}"
+            );
+        }
+    }
 }
