@@ -53,10 +53,7 @@ fn keeps_spec(pod: &Pod<'_>, anchor: &AnchorSpec, marked: bool, sheet: &mut Shee
     if AnchorSpec::parse(text).is_ok_and(|found| found == *anchor) {
         return true;
     }
-    let field = sheet.field(format_args!(
-        "metadata.annotations[{}]",
-        annotation::ANCHOR_SPEC
-    ));
+    let field = sheet.annotation(annotation::ANCHOR_SPEC);
     sheet.refuse(
         Reason::Marker,
         field,

@@ -222,10 +222,7 @@ pub(super) fn to_wrap(pod: &Pod<'_>, chosen: Option<&[String]>, sheet: &mut Shee
                 .all_containers()
                 .map(|(_, c)| c.name.as_ref())
                 .collect();
-            let field = sheet.field(format_args!(
-                "metadata.annotations[{}]",
-                crate::names::policy::CONTAINERS
-            ));
+            let field = sheet.annotation(crate::names::policy::CONTAINERS);
             sheet.refuse(
                 Reason::PodPolicy,
                 field,

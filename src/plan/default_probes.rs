@@ -104,7 +104,7 @@ pub(super) fn check_health_port(
     } else {
         known.join(", ")
     };
-    let field = sheet.field(format_args!("metadata.annotations[{}]", key::HEALTH_PORT));
+    let field = sheet.annotation(key::HEALTH_PORT);
     sheet.refuse(
         Reason::PodPolicy,
         field,

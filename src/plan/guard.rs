@@ -26,7 +26,7 @@ pub(super) fn launcher(policy: &Policy, sheet: &mut Sheet) {
             .map(ToString::to_string)
             .collect::<Vec<_>>()
             .join(", ");
-        let field = sheet.field(format_args!("metadata.annotations[{}]", key::LAUNCHER));
+        let field = sheet.annotation(key::LAUNCHER);
         sheet.forbid(
             Reason::Launcher,
             field,

@@ -80,10 +80,7 @@ pub(super) fn marked(pod: &Pod<'_>, sheet: &mut Sheet) -> bool {
     match marker {
         Some(MARKER) if pod.annotation(annotation::ANCHOR_SPEC).is_some() => return true,
         Some(MARKER) => {
-            let field = sheet.field(format_args!(
-                "metadata.annotations[{}]",
-                annotation::INJECTED
-            ));
+            let field = sheet.annotation(annotation::INJECTED);
             let text = format!(
                 "the pod says that it was injected, but has no annotation {}; {way_out}",
                 annotation::ANCHOR_SPEC
@@ -91,10 +88,7 @@ pub(super) fn marked(pod: &Pod<'_>, sheet: &mut Sheet) -> bool {
             sheet.refuse(Reason::Marker, field, MARKER.to_owned(), text);
         }
         Some(other) => {
-            let field = sheet.field(format_args!(
-                "metadata.annotations[{}]",
-                annotation::INJECTED
-            ));
+            let field = sheet.annotation(annotation::INJECTED);
             sheet.refuse(
                 Reason::Marker,
                 field,
@@ -103,10 +97,7 @@ pub(super) fn marked(pod: &Pod<'_>, sheet: &mut Sheet) -> bool {
             );
         }
         None if pod.annotation(annotation::ANCHOR_SPEC).is_some() => {
-            let field = sheet.field(format_args!(
-                "metadata.annotations[{}]",
-                annotation::ANCHOR_SPEC
-            ));
+            let field = sheet.annotation(annotation::ANCHOR_SPEC);
             sheet.refuse(
                 Reason::Marker,
                 field,

@@ -100,7 +100,7 @@ pub fn plan(pod: &Pod<'_>, namespace: &Policy, root: Root) -> Planned {
         Ok(policy) => policy,
         Err(errors) => {
             for error in &errors {
-                let field = sheet.field(format_args!("metadata.annotations[{}]", error.key));
+                let field = sheet.annotation(&error.key);
                 sheet.refuse(Reason::PodPolicy, field, None, error.message.clone());
             }
             Cow::Borrowed(namespace)
@@ -132,10 +132,7 @@ fn policy_annotations<'p>(
 fn read_spec(pod: &Pod<'_>, sheet: &mut Sheet) -> Option<AnchorSpec> {
     const WAY_OUT: &str = "apply the original manifest, without what native-host wrote into it";
     let Some(text) = pod.annotation(annotation::ANCHOR_SPEC) else {
-        let field = sheet.field(format_args!(
-            "metadata.annotations[{}]",
-            annotation::INJECTED
-        ));
+        let field = sheet.annotation(annotation::INJECTED);
         sheet.refuse(
             Reason::Marker,
             field,
@@ -149,10 +146,7 @@ fn read_spec(pod: &Pod<'_>, sheet: &mut Sheet) -> Option<AnchorSpec> {
     };
     AnchorSpec::parse(text)
         .map_err(|error| {
-            let field = sheet.field(format_args!(
-                "metadata.annotations[{}]",
-                annotation::ANCHOR_SPEC
-            ));
+            let field = sheet.annotation(annotation::ANCHOR_SPEC);
             let text = text.to_owned();
             sheet.refuse(Reason::Marker, field, text, format!("{error}; {WAY_OUT}"));
         })
@@ -178,7 +172,7 @@ fn rules(
     default_probes::check_health_port(pod, &asked, policy, sheet);
     guard::executables(pod, &asked, &wrapping, policy, sheet);
     if policy.launcher == LauncherKind::Cplauncher && !policy.ip_env.is_empty() {
-        let field = sheet.field(format_args!("metadata.annotations[{}]", key::IP_ENV));
+        let field = sheet.annotation(key::IP_ENV);
         sheet.warn(
             &field,
             "not set: cplauncher cannot change the program's environment (the launcher \

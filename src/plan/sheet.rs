@@ -165,6 +165,11 @@ impl Sheet {
         format!("{}{field}", self.root.field)
     }
 
+    /// The path of an annotation in messages.
+    pub fn annotation(&self, key: &str) -> String {
+        self.field(format_args!("metadata.annotations[{key}]"))
+    }
+
     /// The path of a container's field in messages; empty `field` for the container itself.
     pub fn container_field(&self, place: Place, field: &str) -> String {
         let (array, index) = place.array();

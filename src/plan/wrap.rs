@@ -119,7 +119,7 @@ impl<'p> Wrapping<'p> {
         let launcher = self.policy.launcher;
         let (field, why) = match probed.filter(|_| !self.probes_itself()) {
             None => {
-                let field = sheet.field(format_args!("metadata.annotations[{}]", key::LAUNCHER));
+                let field = sheet.annotation(key::LAUNCHER);
                 (field, format!("the launcher {launcher}"))
             }
             Some(probed) => {

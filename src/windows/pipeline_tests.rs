@@ -76,7 +76,7 @@ fn ordinary_command_lines_survive() {
         &[
             r"C:\k2s\cplauncher.exe",
             "-label",
-            "native-host.io/x=1-2",
+            "example.com/x=1-2",
             "--",
             r"C:\My Apps\a.exe",
             "",

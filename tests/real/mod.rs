@@ -3,7 +3,7 @@
 mod again;
 mod bystanders;
 #[path = "../server/client.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the server's own tests use all of it")]
 mod client;
 mod example;
 mod injectors;
