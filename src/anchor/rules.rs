@@ -1,0 +1,29 @@
+//! The numbers of a pair's life; flags of `serve` set some of them.
+
+use std::time::Duration;
+
+/// How long an anchor may take to run before the HP pod gets a Warning.
+pub const START_DEADLINE: Duration = Duration::from_secs(120);
+/// How long before an HP pod that has a controller is replaced.
+pub const REPLACE_DEADLINE: Duration = Duration::from_secs(600);
+/// The grace period of the delete that ends an anchor's sleep, in seconds. Not 0: that would take the
+/// pod from the API before its kubelet has ended it.
+pub const SHORT_GRACE_SECONDS: i64 = 1;
+
+/// See the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// See [`START_DEADLINE`].
+    pub start_deadline: Duration,
+    /// See [`REPLACE_DEADLINE`].
+    pub replace_deadline: Duration,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules {
+            start_deadline: START_DEADLINE,
+            replace_deadline: REPLACE_DEADLINE,
+        }
+    }
+}
