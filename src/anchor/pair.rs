@@ -6,7 +6,7 @@
 //!                    HP gate  <--- its readiness        ContainersReady ---> anchor's gate
 //!
 //!  HP pod terminating ---> Delete (the anchor sleeps on while the program drains)
-//!  HP pod gone or finished ---> Delete, short
+//!  HP pod gone or finished ---> Delete, cut short
 //!  anchor lost ---> Replace the HP pod; where nobody would make another, Create again
 //! ```
 //!
@@ -19,7 +19,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 
 use super::manifest::EXTRA_GRACE_SECONDS;
-use super::rules::{Rules, SHORT_GRACE_SECONDS};
+use super::rules::{CUT_SHORT_SECONDS, Rules, SHORT_GRACE_SECONDS};
 use super::status::AnchorStatus;
 use super::view::{Anchor, Condition, Hp, Published};
 use crate::closed_set::closed_set;
@@ -445,11 +445,13 @@ impl Assessment {
 
     /// Has an anchor end that nobody needs any more.
     fn shorten(&mut self, anchor: &Anchor) {
-        if anchor
-            .terminating
-            .is_none_or(|grace| grace > SHORT_GRACE_SECONDS)
-        {
-            self.steps.push(Step::Delete(SHORT_GRACE_SECONDS));
+        match anchor.terminating {
+            None => self.steps.push(Step::Delete(SHORT_GRACE_SECONDS)),
+            Some(grace) if grace > SHORT_GRACE_SECONDS => {
+                self.steps.push(Step::Delete(CUT_SHORT_SECONDS));
+            }
+            // It ends in a moment by itself.
+            Some(_) => {}
         }
     }
 

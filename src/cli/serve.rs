@@ -20,6 +20,7 @@ use crate::admission::readiness::Readiness;
 use crate::admission::self_signed::{Authority, SelfSignedError};
 use crate::admission::server::{BindError, Bound, Config, Drained, Shutdown};
 use crate::admission::tls::{self, ClientAuth, TlsError};
+use crate::cluster::{self, ClientError};
 use crate::policy::Policy;
 
 /// How often files are looked at for a change.
@@ -157,9 +158,9 @@ pub enum ServeError {
     /// See [`FileError`].
     #[error(transparent)]
     Policies(#[from] FileError),
-    /// No way to the API server is configured.
-    #[error("no way to the API server: {0}. Give --kubeconfig, run in a pod, or use --no-cluster")]
-    Cluster(String),
+    /// See [`ClientError`].
+    #[error("{0}. Give --kubeconfig, run in a pod, or use --no-cluster")]
+    Cluster(#[from] ClientError),
     /// A counter that cannot be made.
     #[error("cannot set up metrics: {0}")]
     Metrics(String),
@@ -306,24 +307,10 @@ async fn namespaces(
         tokio::spawn(file.clone().follow(LOOK));
         return Ok(Arc::new(Namespaces::File(file)));
     }
-    let cluster = Cluster::new(client(args).await?, index);
+    let client = cluster::client(args.kubeconfig.as_deref(), None).await?;
+    let cluster = Cluster::new(client, index);
     tokio::spawn(cluster.clone().watch());
     Ok(Arc::new(Namespaces::Cluster(Box::new(cluster))))
-}
-
-async fn client(args: &ServeArgs) -> Result<kube::Client, ServeError> {
-    let error = |e: &dyn std::error::Error| ServeError::Cluster(e.to_string());
-    let config = match &args.kubeconfig {
-        None => kube::Config::infer().await.map_err(|e| error(&e))?,
-        Some(path) => {
-            let file = kube::config::Kubeconfig::read_from(path).map_err(|e| error(&e))?;
-            let options = kube::config::KubeConfigOptions::default();
-            kube::Config::from_custom_kubeconfig(file, &options)
-                .await
-                .map_err(|e| error(&e))?
-        }
-    };
-    kube::Client::try_from(config).map_err(|e| error(&e))
 }
 
 fn readiness(

@@ -4,29 +4,22 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::TryStreamExt as _;
 use k8s_openapi::api::core::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::PartialObjectMeta;
-use kube::runtime::utils::Backoff as _;
-use kube::runtime::watcher::{self, DefaultBackoff, Event, watcher};
+use kube::runtime::watcher::Event;
 use kube::{Api, Client};
 use tokio::sync::OnceCell;
 
 use super::{Index, Known};
 use crate::admission::metrics::Success;
 use crate::admission::review::Unavailable;
+use crate::cluster::follow::everything;
+use crate::cluster::{Chain, Sink, follow};
 use crate::policy::Namespace;
 
 /// Well within a webhook's timeout (10 s by default), so that the answer says why.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How long one watch request lasts, in seconds. A connection that died without a word is
-/// noticed after it, so this bounds how old a policy can be; a request a minute costs nothing.
-const WATCH_SECONDS: u32 = 60;
-
-/// A page of the list: only one is in memory at a time, with all its metadata.
-const PAGE: u32 = 100;
 
 type Answer = Result<Arc<Namespace>, Unavailable>;
 
@@ -79,59 +72,12 @@ impl Cluster {
     /// Follows the namespaces for as long as it is polled. Errors are retried with backoff;
     /// meanwhile the policies last seen stay in force.
     pub async fn watch(self) {
-        let config = watcher::Config::default()
-            .timeout(WATCH_SECONDS)
-            .page_size(PAGE);
-        let mut events = std::pin::pin!(watcher(self.metadata.clone(), config));
-        let mut backoff = DefaultBackoff::default();
-        let mut listing = Known::new();
-        let mut failing = false;
-        loop {
-            match events.try_next().await {
-                Ok(Some(event)) => {
-                    if std::mem::take(&mut failing) {
-                        tracing::info!("the namespaces watch works again");
-                        backoff.reset();
-                    }
-                    self.take(event, &mut listing);
-                }
-                // The stream never ends by itself.
-                Ok(None) => return,
-                Err(error) => {
-                    self.index.metrics.watch_errors.inc();
-                    if !std::mem::replace(&mut failing, true) {
-                        tracing::warn!(
-                            error = %Chain(&error),
-                            "the namespaces watch failed; the policies last seen stay in force, \
-                             retrying"
-                        );
-                    }
-                    let wait = backoff.next().unwrap_or(Duration::from_secs(30));
-                    tokio::time::sleep(wait).await;
-                }
-            }
-        }
-    }
-
-    fn take(&self, event: Event<PartialObjectMeta<v1::Namespace>>, listing: &mut Known) {
-        match event {
-            Event::Init => listing.clear(),
-            Event::InitApply(object) => listing.extend(self.parse(&object.metadata)),
-            Event::InitDone => {
-                tracing::info!(namespaces = listing.len(), "namespaces listed");
-                self.index.replace(std::mem::take(listing));
-            }
-            Event::Apply(object) => {
-                if let Some((name, namespace)) = self.parse(&object.metadata) {
-                    self.index.insert(name, namespace);
-                }
-            }
-            Event::Delete(object) => {
-                if let Some(name) = &object.metadata.name {
-                    self.index.remove(name);
-                }
-            }
-        }
+        let api = self.metadata.clone();
+        let sink = Listing {
+            cluster: self,
+            listed: Known::new(),
+        };
+        follow("namespaces", api, everything(), sink).await;
     }
 
     /// Asks the API server about a namespace that the watch has not brought: it was created a
@@ -180,24 +126,37 @@ impl Cluster {
     }
 }
 
-/// An error with its causes: kube's own texts leave out what the system said.
-struct Chain<'e>(&'e dyn std::error::Error);
+/// A list that is under way, and the index that it goes to.
+struct Listing {
+    cluster: Cluster,
+    listed: Known,
+}
 
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut text = self.0.to_string();
-        f.write_str(&text)?;
-        let mut next = self.0.source();
-        while let Some(error) = next {
-            let cause = error.to_string();
-            // Many print their cause themselves.
-            if !text.contains(&cause) {
-                write!(f, ": {cause}")?;
+impl Sink<PartialObjectMeta<v1::Namespace>> for Listing {
+    fn take(&mut self, event: Event<PartialObjectMeta<v1::Namespace>>) {
+        let Listing { cluster, listed } = self;
+        match event {
+            Event::Init => listed.clear(),
+            Event::InitApply(object) => listed.extend(cluster.parse(&object.metadata)),
+            Event::InitDone => {
+                tracing::info!(namespaces = listed.len(), "namespaces listed");
+                cluster.index.replace(std::mem::take(listed));
             }
-            text = cause;
-            next = error.source();
+            Event::Apply(object) => {
+                if let Some((name, namespace)) = cluster.parse(&object.metadata) {
+                    cluster.index.insert(name, namespace);
+                }
+            }
+            Event::Delete(object) => {
+                if let Some(name) = &object.metadata.name {
+                    cluster.index.remove(name);
+                }
+            }
         }
-        Ok(())
+    }
+
+    fn failed(&mut self) {
+        self.cluster.index.metrics.watch_errors.inc();
     }
 }
 
