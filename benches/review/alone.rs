@@ -58,6 +58,6 @@ pub async fn run(folder: &Path) {
         (crate::bodies::review(*size).len(), answer)
     });
     let readiness = Arc::new(Readiness::new(Arc::clone(&metrics)));
-    let _running = bound.start(Fixed(answers.collect()), tls, readiness, &metrics);
+    let _running = bound.start(Some((Fixed(answers.collect()), tls)), readiness, &metrics);
     std::future::pending::<()>().await;
 }

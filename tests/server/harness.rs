@@ -119,7 +119,7 @@ impl Server {
         let reviews = Obedient {
             gate: Arc::clone(&gate),
         };
-        let running = bound.start(reviews, tls, Arc::new(readiness), &metrics);
+        let running = bound.start(Some((reviews, tls)), Arc::new(readiness), &metrics);
         Server {
             https,
             http,
