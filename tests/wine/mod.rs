@@ -1,5 +1,6 @@
 //! Runs `tests/wine/argv-echo` under wine: command lines in, arguments out.
 
+mod addresses;
 mod names;
 
 use std::fmt::Write as _;
