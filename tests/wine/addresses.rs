@@ -1,9 +1,10 @@
-//! That Windows processes can start at all under wine.
+//! That Windows processes can start at all under wine, and that one which could not is told from a line
+//! that arrived mangled.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use super::script;
+use super::{read, script};
 
 /// `ADDR_NO_RANDOMIZE` of Linux's include/uapi/linux/personality.h.
 const FIXED: u32 = 0x0004_0000;
@@ -38,4 +39,21 @@ fn wine_has_fixed_addresses() {
     let told = String::from_utf8(told.stdout).unwrap();
     let personality = u32::from_str_radix(told.trim_end(), 16).unwrap();
     assert_eq!(personality & FIXED, FIXED, "{told}");
+}
+
+#[test]
+fn a_line_that_never_ran_is_no_answer() {
+    let exit = |code: &str| format!("run 0\n\nexit 0 {code}\n");
+    assert_eq!(read(&exit("1"), "", 1), Ok(vec![Err("1".to_owned())]));
+    assert_eq!(
+        read(&exit("!1359"), "", 1),
+        Err("line 0 was not run to its end: 1359".to_owned())
+    );
+    let said =
+        "err:virtual:virtual_alloc_first_teb wine: failed to map the shared user data: c0000018";
+    assert!(read(&exit("1"), said, 1).is_err());
+    assert_eq!(
+        read(&exit("1"), "", 2),
+        Err("1 of 2 lines were run".to_owned())
+    );
 }
