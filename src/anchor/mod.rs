@@ -4,4 +4,4 @@
 
 pub mod manifest;
 
-pub use manifest::{Owner, manifest, name};
+pub use manifest::{Owner, is_name, manifest, name};
