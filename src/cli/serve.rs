@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::logging::{Log, LogFormat, LogLevelError};
 use crate::admission::Policied;
 use crate::admission::certificates::{Certificates, Folder, PairError};
+use crate::admission::evictions::Pods;
 use crate::admission::limits::Limits;
 use crate::admission::metrics::Metrics;
 use crate::admission::namespaces::{Cluster, File, FileError, Index, Namespaces};
@@ -216,7 +217,11 @@ async fn serve(args: ServeArgs, flags: Policy, log: &Log) -> Result<Drained, Ser
         names: args.client_name.clone(),
     });
     let tls = tls::config(Arc::clone(&certificates), clients.as_ref())?;
-    let namespaces = namespaces(&args, flags.clone(), &metrics).await?;
+    let client = match args.no_cluster {
+        true => None,
+        false => Some(client(&args).await?),
+    };
+    let namespaces = namespaces(&args, flags.clone(), &metrics, client.clone())?;
     let bound = args.config().bind().await?;
     let readiness = readiness(&bound, &certificates, &namespaces, &metrics);
     tracing::info!(
@@ -225,7 +230,8 @@ async fn serve(args: ServeArgs, flags: Policy, log: &Log) -> Result<Drained, Ser
         http = bound.http_address().map(tracing::field::display),
         "serving"
     );
-    let running = bound.start(Policied::new(namespaces, flags), tls, readiness, &metrics);
+    let reviews = Policied::new(namespaces, flags, client.map(Pods::new));
+    let running = bound.start(reviews, tls, readiness, &metrics);
 
     let first = tokio::select! {
         _ = terminate.recv() => "SIGTERM",
@@ -295,18 +301,19 @@ fn certificates(args: &ServeArgs, metrics: &Arc<Metrics>) -> Result<Arc<Certific
 }
 
 /// The policies, and the task that follows them.
-async fn namespaces(
+fn namespaces(
     args: &ServeArgs,
     flags: Policy,
     metrics: &Arc<Metrics>,
+    client: Option<kube::Client>,
 ) -> Result<Arc<Namespaces>, ServeError> {
     let index = Arc::new(Index::new(flags, Arc::clone(metrics)));
-    if args.no_cluster {
+    let Some(client) = client else {
         let file = File::open(args.policies.as_deref(), index)?;
         tokio::spawn(file.clone().follow(LOOK));
         return Ok(Arc::new(Namespaces::File(file)));
-    }
-    let cluster = Cluster::new(client(args).await?, index);
+    };
+    let cluster = Cluster::new(client, index);
     tokio::spawn(cluster.clone().watch());
     Ok(Arc::new(Namespaces::Cluster(Box::new(cluster))))
 }

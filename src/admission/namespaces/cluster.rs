@@ -181,7 +181,7 @@ impl Cluster {
 }
 
 /// An error with its causes: kube's own texts leave out what the system said.
-struct Chain<'e>(&'e dyn std::error::Error);
+pub(in crate::admission) struct Chain<'e>(pub(in crate::admission) &'e dyn std::error::Error);
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
