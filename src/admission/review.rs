@@ -252,8 +252,9 @@ impl<'a> Review<'a> {
         Ok(dry_run)
     }
 
-    /// Decides, where that needs no IO: whatever [`Review::eviction`] is not. `defaults` is the policy of a namespace without annotations; `namespace` that of
-    /// [`Review::namespace`], not looked at where that is `None`.
+    /// Decides what needs no IO, which is all but evictions. `defaults` is the policy of a namespace
+    /// without annotations; `namespace` that of [`Review::namespace`], not looked at where that is
+    /// `None`.
     pub fn answer(self, namespace: Result<&Namespace, Unavailable>, defaults: &Policy) -> Answer {
         let verdict = match &self.malformed {
             Some(error) => Verdict::reject(&Refusal::one(

@@ -217,9 +217,10 @@ async fn serve(args: ServeArgs, flags: Policy, log: &Log) -> Result<Drained, Ser
         names: args.client_name.clone(),
     });
     let tls = tls::config(Arc::clone(&certificates), clients.as_ref())?;
-    let client = match args.no_cluster {
-        true => None,
-        false => Some(client(&args).await?),
+    let client = if args.no_cluster {
+        None
+    } else {
+        Some(client(&args).await?)
     };
     let namespaces = namespaces(&args, flags.clone(), &metrics, client.clone())?;
     let bound = args.config().bind().await?;
