@@ -171,4 +171,6 @@ pub mod webhook {
     pub const PODS: &str = "pods.native-host.io";
     /// Labelled Services, at `/mutate`.
     pub const SERVICES: &str = "services.native-host.io";
+    /// Evictions of anchors, at `/evict`.
+    pub const EVICTIONS: &str = "evictions.native-host.io";
 }

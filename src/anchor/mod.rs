@@ -38,4 +38,4 @@ pub mod view;
 pub mod worker;
 pub mod writer;
 
-pub use manifest::{Owner, manifest, name};
+pub use manifest::{Owner, is_name, manifest, name};

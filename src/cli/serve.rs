@@ -14,6 +14,7 @@ use super::controller::ControllerArgs;
 use super::logging::{Log, LogFormat, LogLevelError};
 use crate::admission::Policied;
 use crate::admission::certificates::{Certificates, Folder, PairError};
+use crate::admission::evictions::Pods;
 use crate::admission::limits::Limits;
 use crate::admission::metrics::Metrics;
 use crate::admission::namespaces::{Cluster, File, FileError, Index, Namespaces};
@@ -314,10 +315,15 @@ async fn reviews(
         let valid = certificates.current().still_valid();
         valid.map_err(|e| e.to_string())
     });
-    let namespaces = namespaces(args, flags.clone(), metrics).await?;
+    let client = if args.no_cluster {
+        None
+    } else {
+        Some(cluster::client(args.kubeconfig.as_deref(), None).await?)
+    };
+    let namespaces = namespaces(args, flags.clone(), metrics, client.clone())?;
     let known = Arc::clone(&namespaces);
     readiness.add("namespaces", move || known.ready());
-    Ok((Policied::new(namespaces, flags), tls))
+    Ok((Policied::new(namespaces, flags, client.map(Pods::new)), tls))
 }
 
 impl ServeArgs {
@@ -384,18 +390,18 @@ fn certificates(args: &ServeArgs, metrics: &Arc<Metrics>) -> Result<Arc<Certific
 }
 
 /// The policies, and the task that follows them.
-async fn namespaces(
+fn namespaces(
     args: &ServeArgs,
     flags: Policy,
     metrics: &Arc<Metrics>,
+    client: Option<kube::Client>,
 ) -> Result<Arc<Namespaces>, ServeError> {
     let index = Arc::new(Index::new(flags, Arc::clone(metrics)));
-    if args.no_cluster {
+    let Some(client) = client else {
         let file = File::open(args.policies.as_deref(), index)?;
         tokio::spawn(file.clone().follow(LOOK));
         return Ok(Arc::new(Namespaces::File(file)));
-    }
-    let client = cluster::client(args.kubeconfig.as_deref(), None).await?;
+    };
     let cluster = Cluster::new(client, index);
     tokio::spawn(cluster.clone().watch());
     Ok(Arc::new(Namespaces::Cluster(Box::new(cluster))))
