@@ -15,6 +15,7 @@
 //! - [`kubectl`]: the client: as a user would type it.
 //! - [`node`]: a Windows node, as its kubelet would register it.
 //! - [`kubelet`]: the kubelets of such nodes, played.
+//! - [`install`]: the program's own identity and Roles.
 //! - [`webhooks`]: the webhook configurations of `deploy/`, pointed at a URL.
 //!
 //! `hack/control-plane.rs` includes this module too, for `hack/run`.
@@ -25,6 +26,7 @@
 
 pub mod control_plane;
 pub mod error;
+pub mod install;
 pub mod kubectl;
 pub mod kubelet;
 pub mod layout;
