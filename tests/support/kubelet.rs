@@ -28,7 +28,7 @@ pub mod status;
 pub mod worker;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -68,6 +68,8 @@ pub struct Shared {
     /// Bounds the writes at once.
     pub writes: Semaphore,
     ips: AtomicU32,
+    /// Whether a pod's worker panicked.
+    failed: AtomicBool,
     nodes: Mutex<HashMap<String, String>>,
 }
 
@@ -104,6 +106,7 @@ impl Kubelet {
             client,
             writes: Semaphore::new(WRITES),
             ips: AtomicU32::new(0),
+            failed: AtomicBool::new(false),
             nodes: Mutex::default(),
         });
         let nodes: HashSet<String> = nodes.iter().map(ToString::to_string).collect();
@@ -218,7 +221,7 @@ impl Drop for Kubelet {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            let failed = thread.join().is_err();
+            let failed = thread.join().is_err() || self.shared.failed.load(Ordering::SeqCst);
             assert!(
                 !failed || std::thread::panicking(),
                 "the kubelet stand-in panicked"
@@ -302,7 +305,13 @@ async fn hub(shared: Arc<Shared>, nodes: HashSet<String>) {
             }
             _ => {
                 let (sender, receiver) = watch::channel(pod);
-                tokio::spawn(worker::play(Arc::clone(&shared), receiver));
+                let play = tokio::spawn(worker::play(Arc::clone(&shared), receiver));
+                let shared = Arc::clone(&shared);
+                tokio::spawn(async move {
+                    if play.await.is_err_and(|error| error.is_panic()) {
+                        shared.failed.store(true, Ordering::SeqCst);
+                    }
+                });
                 workers.insert(uid, sender);
             }
         }
