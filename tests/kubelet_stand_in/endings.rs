@@ -125,9 +125,10 @@ fn a_job_completes_or_fails() {
     let pods = stage.get("pods").unwrap();
     for pod in pods["items"].as_array().unwrap() {
         let done = pod["metadata"]["labels"]["job-name"] == "done";
-        let (phase, reason, code) = match done {
-            true => ("Succeeded", "PodCompleted", 0),
-            false => ("Failed", "PodFailed", 7),
+        let (phase, reason, code) = if done {
+            ("Succeeded", "PodCompleted", 0)
+        } else {
+            ("Failed", "PodFailed", 7)
         };
         assert_eq!(pod["status"]["phase"], phase);
         assert_eq!(

@@ -7,7 +7,7 @@ use native_host::names::{annotation, injected};
 use native_host_launcher::Exit;
 use serde_json::{Value, json};
 
-use crate::support::kubelet::{Program, pods};
+use crate::support::kubelet::{Program, Settings, pods};
 use crate::support::wait_until;
 use crate::{PATIENCE, Stage, condition, is, pod};
 
@@ -140,7 +140,12 @@ fn a_container_is_ready_when_its_probe_says_so() {
 
 #[test]
 fn what_crashes_is_restarted_and_then_waits() {
-    let Some(stage) = Stage::new("crashes") else {
+    let backoff = Duration::from_secs(3);
+    let settings = Settings {
+        crash_backoff: backoff,
+        ..Settings::default()
+    };
+    let Some(stage) = Stage::with("crashes", settings) else {
         return;
     };
     stage.apply(&pod("crashes", &json!({})));
@@ -153,6 +158,7 @@ fn what_crashes_is_restarted_and_then_waits() {
     assert_eq!(main["lastState"]["terminated"]["exitCode"], 3);
     assert!(main["state"]["running"].is_object());
 
+    let crashed = Instant::now();
     stage.kubelet.exit("crashes", "crashes", "main", 4);
     let waiting = stage.until("pod/crashes", "waits", |pod| {
         let state = &pod["status"]["containerStatuses"][0]["state"];
@@ -160,10 +166,10 @@ fn what_crashes_is_restarted_and_then_waits() {
     });
     assert_eq!(waiting["status"]["phase"], "Running");
     assert!(!is(&waiting, "ContainersReady"));
-    // Ten seconds, as a kubelet: no sooner, and it comes back.
     stage.until("pod/crashes", "is back", |pod| {
         is(pod, "Ready") && pod["status"]["containerStatuses"][0]["restartCount"] == 2
     });
+    assert!(crashed.elapsed() >= backoff);
 }
 
 #[test]

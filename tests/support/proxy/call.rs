@@ -93,10 +93,8 @@ fn kind(method: &Method, path: &str, query: &str) -> Kind {
     let has = |wanted: &str| query.split('&').any(|pair| pair == wanted);
     if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
         // `true` is what kube and client-go send; `1` is understood too.
-        return match has("watch=true") || has("watch=1") {
-            true => Kind::Watch,
-            false => Kind::Read,
-        };
+        let watches = has("watch=true") || has("watch=1");
+        return if watches { Kind::Watch } else { Kind::Read };
     }
     let group = path
         .strip_prefix("/apis/")
