@@ -56,13 +56,11 @@ impl Life {
             let (wanted, at) = status::status(&self.machine, pod, knobs, "172.30.0.1", self.now);
             self.pod.status = Some(wanted.clone());
             let next = due.into_iter().chain(at).min();
-            match next.filter(|next| *next <= self.begin + time) {
-                Some(next) => self.now = next.max(self.now + Duration::from_millis(1)),
-                None => {
-                    self.now = self.begin + time;
-                    return wanted;
-                }
-            }
+            let Some(next) = next.filter(|next| *next <= self.begin + time) else {
+                self.now = self.begin + time;
+                return wanted;
+            };
+            self.now = next.max(self.now + Duration::from_millis(1));
         }
     }
 
