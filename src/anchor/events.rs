@@ -110,7 +110,7 @@ impl Events {
         if note.warning {
             tracing::warn!(namespace = &*object.namespace, name = &*object.name, kind, reason = %note.reason, "{}", note.text);
         } else {
-            tracing::info!(namespace = &*object.namespace, name = &*object.name, kind, reason = %note.reason, "{}", note.text);
+            tracing::debug!(namespace = &*object.namespace, name = &*object.name, kind, reason = %note.reason, "{}", note.text);
         }
         let regarding = ObjectReference {
             api_version: Some(api_version.to_owned()),

@@ -242,10 +242,14 @@ impl Worker {
         }
     }
 
-    /// The recipe, from the HP pod as it is now.
+    /// The recipe, from the whole HP pod, of which the index keeps only a view.
     async fn recipe(&self, key: &Key, hp: &Hp) -> Result<Recipe, Taken> {
         let known = Known::default();
-        let pod = match self.writer.read(&hp.id.namespace, &hp.id.name).await {
+        let pod = match self
+            .writer
+            .read_lightly(&hp.id.namespace, &hp.id.name)
+            .await
+        {
             Ok(Some(pod)) if pod.metadata.uid.as_deref() == Some(key) => pod,
             // The watch will say so.
             Ok(_) => return Err(Taken::Stale),

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, GetParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
 use kube::{Api, Client, Resource as _};
 use serde_json::{Value, json};
@@ -96,6 +96,24 @@ impl Writer {
     pub async fn read(&self, namespace: &str, name: &str) -> Result<Option<Pod>, WriteError> {
         let api = self.pods(namespace);
         self.timed(metrics::Request::Read, api.get_opt(name)).await
+    }
+
+    /// Reads a pod as the API server's cache has it, which is a moment old at most and costs much less:
+    /// for what does not change in a pod's life.
+    pub async fn read_lightly(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Pod>, WriteError> {
+        let api = self.pods(namespace);
+        let params = GetParams::any();
+        let answer = async {
+            match api.get_with(name, &params).await {
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+                answer => answer.map(Some),
+            }
+        };
+        self.timed(metrics::Request::Read, answer).await
     }
 
     /// Creates an anchor.

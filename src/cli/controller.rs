@@ -94,7 +94,7 @@ impl ControllerArgs {
             .build()?;
         let body = async move {
             // A client belongs to the runtime that it is made in.
-            let client = match cluster::client(kubeconfig.as_deref(), None).await {
+            let client = match cluster::client_without_retries(kubeconfig.as_deref()).await {
                 Ok(client) => client,
                 Err(error) => {
                     let _ = started.send(Err(error));

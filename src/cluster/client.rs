@@ -21,22 +21,38 @@ pub async fn client(
     kubeconfig: Option<&Path>,
     context: Option<&str>,
 ) -> Result<Client, ClientError> {
-    let error = |e: &dyn std::error::Error| ClientError(Chain(e).to_string());
-    let config = match (kubeconfig, context) {
-        (None, None) => Config::infer().await.map_err(|e| error(&e))?,
-        (path, context) => {
-            let file = match path {
-                Some(path) => Kubeconfig::read_from(path),
-                None => Kubeconfig::read(),
-            };
-            let options = KubeConfigOptions {
-                context: context.map(str::to_owned),
-                ..KubeConfigOptions::default()
-            };
-            Config::from_custom_kubeconfig(file.map_err(|e| error(&e))?, &options)
-                .await
-                .map_err(|e| error(&e))?
-        }
-    };
+    let config = config(kubeconfig, context).await?;
     Client::try_from(config).map_err(|e| error(&e))
+}
+
+/// The same, but one that repeats nothing by itself: for who has a work queue to come back by.
+///
+/// # Errors
+/// As [`client`].
+pub async fn client_without_retries(kubeconfig: Option<&Path>) -> Result<Client, ClientError> {
+    let mut config = config(kubeconfig, None).await?;
+    config.default_retry = false;
+    Client::try_from(config).map_err(|e| error(&e))
+}
+
+async fn config(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Config, ClientError> {
+    if let (None, None) = (kubeconfig, context) {
+        return Config::infer().await.map_err(|e| error(&e));
+    }
+    let file = match kubeconfig {
+        Some(path) => Kubeconfig::read_from(path),
+        None => Kubeconfig::read(),
+    };
+    let options = KubeConfigOptions {
+        context: context.map(str::to_owned),
+        ..KubeConfigOptions::default()
+    };
+    let file = file.map_err(|e| error(&e))?;
+    Config::from_custom_kubeconfig(file, &options)
+        .await
+        .map_err(|e| error(&e))
+}
+
+fn error(error: &dyn std::error::Error) -> ClientError {
+    ClientError(Chain(error).to_string())
 }

@@ -4,7 +4,7 @@ pub mod client;
 pub mod failure;
 pub mod follow;
 
-pub use client::{ClientError, client};
+pub use client::{ClientError, client, client_without_retries};
 pub use failure::Chain;
 pub use follow::{Sink, follow};
 

@@ -13,10 +13,11 @@ use super::StartError;
 /// Runs its arguments, and kills them when its stdin ends. That happens when we drop our end, and
 /// also when we are killed: no Drop and no signal handler of ours is needed. (`PR_SET_PDEATHSIG`
 /// would need `unsafe`, and fires when the *thread* ends that started the server: prctl(2).)
-/// The server replaces the shell, so its process id is the child's.
+/// The server replaces the shell, so its process id is the child's. What ends a whole process group
+/// (Ctrl-C, timeout(1)) must not end the leash: a server may take its time over such a signal.
 const LEASH: &str = r#"
     exec 3<&0 </dev/null
-    { read -r _ <&3; kill -KILL $$; } 2>/dev/null &
+    { trap '' HUP INT TERM; read -r _ <&3; kill -KILL $$; } 2>/dev/null &
     exec 3<&-
     exec "$@"
 "#;
