@@ -1,12 +1,13 @@
 //! The tests' control plane for people and scripts: `hack/run` starts it with this.
 //!
 //! ```text
-//! control-plane up --folder DIR [--node NAME]... [--stay]
+//! control-plane up --folder DIR [--node NAME]... [--kubelets] [--stay]
 //! control-plane webhooks --url URL --ca FILE
 //! control-plane ports COUNT
 //! ```
 //!
-//! `up` prints `ready` once it is, and runs until its stdin ends; with `--stay` until it is killed.
+//! `up` prints `ready` once it is, and runs until its stdin ends; with `--stay` until it is killed. The
+//! program's own identity and Roles are installed; its kubeconfig is `native-host.kubeconfig`.
 //! `webhooks` prints the webhook configurations of `deploy/`, pointed at URL. `ports` prints loopback
 //! ports that are free.
 //!
@@ -22,7 +23,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use support::{ControlPlane, Options};
+use support::{ControlPlane, Kubelet, Options};
 
 /// The control plane of native-host's tests, for people and scripts.
 #[derive(Parser)]
@@ -35,6 +36,9 @@ enum Command {
         /// A Windows node to register; may be repeated.
         #[arg(long = "node")]
         nodes: Vec<String>,
+        /// Plays the kubelets of those nodes: pods start, get IPs, are probed and end, without a program.
+        #[arg(long)]
+        kubelets: bool,
         /// Runs until killed, and not only until stdin ends.
         #[arg(long)]
         stay: bool,
@@ -60,8 +64,9 @@ fn main() -> ExitCode {
         Command::Up {
             folder,
             nodes,
+            kubelets,
             stay,
-        } => up(folder, &nodes, stay),
+        } => up(folder, &nodes, kubelets, stay),
         Command::Ports { count } => {
             for _ in 0..count {
                 println!("{}", support::free_port());
@@ -78,7 +83,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn up(folder: PathBuf, nodes: &[String], stay: bool) -> ExitCode {
+fn up(folder: PathBuf, nodes: &[String], kubelets: bool, stay: bool) -> ExitCode {
     if let Err(error) = std::fs::create_dir_all(&folder) {
         return fail(&format!("{}: {error}", folder.display()));
     }
@@ -93,6 +98,9 @@ fn up(folder: PathBuf, nodes: &[String], stay: bool) -> ExitCode {
     for node in nodes {
         plane.windows_node(node);
     }
+    plane.install_roles();
+    plane.program_kubeconfig("native-host", None);
+    let _kubelets = kubelets.then(|| Kubelet::start(&plane, &[]));
     println!("ready");
     if stay {
         loop {
