@@ -165,3 +165,9 @@ pub mod webhook {
     /// Labelled Services, at `/mutate`.
     pub const SERVICES: &str = "services.native-host.io";
 }
+
+/// Documents that the command line prints.
+pub mod cli {
+    /// Their `apiVersion`. A field may be added under it; none changes or goes.
+    pub const API_VERSION: &str = "cli.native-host.io/v1";
+}
