@@ -4,6 +4,7 @@
 //! hand ([`command`], [`policy_args`]), so that none can be forgotten.
 
 mod connection;
+pub mod explain;
 pub mod inject;
 pub mod logging;
 pub mod policy_args;
@@ -44,6 +45,7 @@ enum Command {
     Serve(Box<Serve>),
     Inject(inject::Args),
     Status(status::Args),
+    Explain(Box<explain::Args>),
     Version(version::Args),
 }
 
@@ -79,6 +81,7 @@ pub fn run() -> ExitCode {
         Ok(Command::Serve(args)) => serve::run(args.server, args.defaults.into_policy()),
         Ok(Command::Inject(args)) => inject::run(&args),
         Ok(Command::Status(args)) => status::run(&args),
+        Ok(Command::Explain(args)) => explain::run(&args),
         Ok(Command::Version(args)) => version::run(&args),
         Err(error) => {
             // What cannot be printed cannot be complained of either.

@@ -7,6 +7,8 @@
 //! It asks the same functions as the controller, so the two cannot disagree.
 
 pub(super) mod age;
+#[cfg(test)]
+pub(super) mod fixtures;
 mod live;
 pub(super) mod print;
 pub(super) mod read;

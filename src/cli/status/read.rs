@@ -96,6 +96,16 @@ impl Pods {
 
     /// All pairs, in order.
     pub(in crate::cli) fn rows(&self, wanted: &Wanted, now: Timestamp) -> Vec<Row> {
+        self.rows_of(wanted, now, |_| true)
+    }
+
+    /// The pairs of those HP pods, in order.
+    pub(in crate::cli) fn rows_of(
+        &self,
+        wanted: &Wanted,
+        now: Timestamp,
+        of: impl Fn(&HpSeen) -> bool,
+    ) -> Vec<Row> {
         let alone = self
             .anchors
             .keys()
@@ -103,6 +113,9 @@ impl Pods {
         let alone = alone.filter(|_| wanted.orphans());
         let rows = self.hps.keys().chain(alone).filter_map(|uid| {
             let (hp, anchor) = self.pair(uid);
+            if hp.is_some_and(|hp| !of(hp)) {
+                return None;
+            }
             Row::of(hp, anchor, now).map(|(row, _)| row)
         });
         let name = wanted.name.as_deref();
