@@ -7,7 +7,7 @@ use super::admission::{self, Read};
 use super::container;
 use super::finding::{Explanation, Findings, Topic};
 use crate::anchor::pair::{Reason, State};
-use crate::anchor::view::Published;
+use crate::anchor::view::{Anchor, Published};
 use crate::cli::status::age::age;
 use crate::cli::status::row::{Row, assess};
 use crate::cli::status::seen::{AnchorSeen, HpSeen};
@@ -38,6 +38,9 @@ pub(super) fn explain(facts: &Facts, now: Timestamp) -> Explanation {
     let mut findings = Findings::default();
     let metadata = &facts.pod.metadata;
     let namespace = metadata.namespace.clone().unwrap_or_default();
+    if let Some(anchor) = Anchor::of(&facts.pod) {
+        return orphan(&anchor);
+    }
     let injected = admission::pod(&facts.pod, &facts.namespace, &mut findings);
     if !injected || facts.namespace.is_err() {
         admission::namespace(&namespace, &facts.namespace, &mut findings);
@@ -69,6 +72,28 @@ pub(super) fn explain(facts: &Facts, now: Timestamp) -> Explanation {
     }
 }
 
+/// An anchor is explained by its HP pod, as long as that is there.
+fn orphan(anchor: &Anchor) -> Explanation {
+    let mut findings = Findings::default();
+    let what = format!("It is the anchor of pod {}, which is gone", anchor.owner);
+    if anchor.terminating.is_some() {
+        findings.info(Topic::End, format!("{what}; it is being deleted"));
+    } else {
+        findings.warning(
+            Topic::End,
+            format!("{what}; it is not being deleted yet"),
+            "Wait a moment; if it lasts, look at native-host's controller: its pods, its Lease and its log",
+        );
+    }
+    Explanation {
+        kind: "Pod",
+        name: anchor.id.name.to_string(),
+        namespace: anchor.id.namespace.to_string(),
+        state: Some((State::Ending.as_str(), None)),
+        findings: findings.0,
+    }
+}
+
 struct Pair<'f> {
     facts: &'f Facts,
     hp: &'f HpSeen,
@@ -89,7 +114,7 @@ impl Pair<'_> {
             State::Pending => self.pending(findings),
             State::Starting | State::Stuck if self.anchor.is_none() => self.pending(findings),
             State::Starting | State::Stuck => {
-                self.starting(assessment.state, &assessment.why, findings)
+                self.starting(assessment.state, &assessment.why, findings);
             }
             State::Running => self.running(spec.as_ref(), findings),
             State::Ready => findings.ok(

@@ -331,6 +331,19 @@ fn a_label_that_was_taken_off_is_to_be_put_back() {
 }
 
 #[test]
+fn an_anchor_whose_pod_is_gone_is_an_anchor() {
+    let orphan = |change: &str| Facts {
+        pod: anchor(change),
+        ..facts("{}", None)
+    };
+    let explanation = told(&orphan("{}"));
+    assert_eq!(explanation.state.as_ref().unwrap().0, "Ending");
+    only(&explanation, Severity::Warning, Topic::End);
+    let deleted = orphan("metadata: {deletionTimestamp: '2026-11-21T10:06:05Z'}");
+    assert_eq!(holds_up(&told(&deleted)), 0);
+}
+
+#[test]
 fn a_forged_specification_is_an_error() {
     let explanation = told(&facts(
         "metadata: {annotations: {'@/anchor-spec': '{}'}}",

@@ -36,6 +36,7 @@ impl Reader<'_> {
         };
         if let Some(anchor) = crate::anchor::view::Anchor::of(&pod)
             && let Some(owner) = pods.get_opt(&anchor.owner).await?
+            && owner.metadata.uid.as_deref() == Some(&*anchor.owner_uid)
         {
             pod = owner;
         }

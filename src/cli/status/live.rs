@@ -32,6 +32,9 @@ use crate::names::label;
 /// other, and what is true in between is not worth a line.
 const SETTLE: Duration = Duration::from_millis(100);
 
+/// When to ask again what the API server did not say.
+const AGAIN: SignedDuration = SignedDuration::from_secs(5);
+
 /// An event of a watch, with what is kept of the pod.
 type Seen<T> = Result<Event<T>, watcher::Error>;
 
@@ -280,20 +283,21 @@ impl Live<'_> {
         let mut changed = Vec::new();
         let now = Timestamp::now();
         for uid in std::mem::take(&mut self.dirty) {
-            if let Some(again) = self.confirm(&uid).await {
-                self.due.insert(Arc::clone(&uid), now + again);
+            self.due.remove(&uid);
+            if self.confirm(&uid).await.is_err() {
+                // What was said last stands until the API server says otherwise.
+                self.due.insert(uid, now + AGAIN);
+                continue;
             }
             let (hp, anchor) = self.pods.pair(&uid);
-            if hp.is_none() && !self.wanted.orphans() && !self.shown.contains_key(&uid) {
+            if hp.is_none() && !self.wanted.orphans() {
+                let gone = self.forget(&uid).await;
+                changed.extend(gone.map(|row| (row.gone("the pod is gone", now), Some(row))));
                 continue;
             }
             let Some((row, again)) = Row::of(hp, anchor, now) else {
-                changed.extend(
-                    self.shown
-                        .remove(&uid)
-                        .map(|row| (row.gone(now), Some(row))),
-                );
-                self.due.remove(&uid);
+                let gone = self.shown.remove(&uid);
+                changed.extend(gone.map(|row| (row.gone("both pods are gone", now), Some(row))));
                 continue;
             };
             let name = self.wanted.name.as_deref();
@@ -317,29 +321,30 @@ impl Live<'_> {
         Ok(true)
     }
 
-    /// An anchor's HP pod that the watch does not show may only have lost its label. Where the API
-    /// server does not say, it is asked again.
-    async fn confirm(&mut self, uid: &Arc<str>) -> Option<SignedDuration> {
+    /// An anchor's HP pod that the watch does not show may only have lost its label.
+    async fn confirm(&mut self, uid: &Arc<str>) -> Result<(), AskError> {
         let (hp, anchor) = self.pods.pair(uid);
-        let unseen = hp.is_none_or(|hp| hp.view.workload.is_none());
-        let view = &anchor?.view;
-        if !unseen || !self.wanted.orphans() {
-            return None;
-        }
-        let id = (&view.id.namespace, &view.owner);
-        let found = owner(
-            &self.client,
-            Arc::clone(id.0),
-            Arc::clone(id.1),
-            Arc::clone(uid),
+        let seen = hp.is_some_and(|hp| hp.view.workload.is_some());
+        let Some(anchor) = anchor.filter(|_| !seen && self.wanted.orphans()) else {
+            return Ok(());
+        };
+        let id = (
+            Arc::clone(&anchor.view.id.namespace),
+            Arc::clone(&anchor.view.owner),
         );
-        match found.await {
-            Ok(Some(hp)) => self.pods.hp(hp),
-            Ok(None) => {
-                self.pods.hps.remove(uid);
-            }
-            Err(_) => return Some(SignedDuration::from_secs(5)),
+        match owner(&self.client, id.0, id.1, Arc::clone(uid)).await? {
+            Some(hp) => self.pods.hp(hp),
+            None => drop(self.pods.hps.remove(uid)),
         }
-        None
+        Ok(())
+    }
+
+    /// Takes a pair out whose HP pod the selector does not show any more; gives its last row if that is
+    /// since the pod is gone, and not only its labels.
+    async fn forget(&mut self, uid: &Arc<str>) -> Option<Row> {
+        let row = self.shown.remove(uid)?;
+        let id = (row.namespace.as_str(), row.pod.name.as_str());
+        let found = owner(&self.client, id.0.into(), id.1.into(), Arc::clone(uid)).await;
+        matches!(found, Ok(None)).then_some(row)
     }
 }

@@ -300,5 +300,5 @@ async fn nobody_reads() {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

@@ -140,13 +140,13 @@ impl Row {
                 .is_some_and(|anchor| anchor.name == name)
     }
 
-    /// The same pair once both of its pods are gone.
-    pub(in crate::cli) fn gone(&self, now: Timestamp) -> Self {
+    /// The same pair once its HP pod is gone, and its anchor is gone or nobody's concern.
+    pub(in crate::cli) fn gone(&self, why: &str, now: Timestamp) -> Self {
         Row {
             anchor: None,
             state: State::Finished,
             since: Some(now),
-            why: "both pods are gone".to_owned(),
+            why: why.to_owned(),
             ..self.clone()
         }
     }
