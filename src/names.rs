@@ -7,6 +7,13 @@
 /// The prefix of everything that is ours.
 pub const PREFIX: &str = "native-host.io/";
 
+/// Who wrote a field, in `metadata.managedFields`, and who says an Event.
+pub const FIELD_MANAGER: &str = "native-host";
+/// The controller's name in Events (`reportingController`).
+pub const REPORTER: &str = "native-host.io/anchor-controller";
+/// The Lease that says which instance's controller leads, and, by default, its namespace.
+pub const LEASE: &str = "native-host";
+
 /// Labels.
 pub mod label {
     /// On the user's pod template (and, for convenience, on a Service): the workload's name.
@@ -164,6 +171,8 @@ pub mod webhook {
     pub const PODS: &str = "pods.native-host.io";
     /// Labelled Services, at `/mutate`.
     pub const SERVICES: &str = "services.native-host.io";
+    /// Evictions of anchors, at `/evict`.
+    pub const EVICTIONS: &str = "evictions.native-host.io";
 }
 
 /// Documents that the command line prints.

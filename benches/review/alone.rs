@@ -40,7 +40,7 @@ pub async fn run(folder: &Path) {
     let certificates = Arc::new(Certificates::new(pair, Arc::clone(&metrics)));
     let tls = tls::config(certificates, None).unwrap();
     let bound = Config {
-        https: "127.0.0.1:0".parse().unwrap(),
+        https: Some("127.0.0.1:0".parse().unwrap()),
         http: None,
         limits: Limits::default(),
         operations_limits: Limits::operations(),
@@ -52,12 +52,12 @@ pub async fn run(folder: &Path) {
     .bind()
     .await
     .unwrap();
-    println!("{}", bound.https_address());
+    println!("{}", bound.https_address().unwrap());
     let answers = crate::SIZES.iter().enumerate().map(|(n, (_, size))| {
         let answer = std::fs::read(folder.join(format!("answer-{n}"))).unwrap();
         (crate::bodies::review(*size).len(), answer)
     });
     let readiness = Arc::new(Readiness::new(Arc::clone(&metrics)));
-    let _running = bound.start(Fixed(answers.collect()), tls, readiness, &metrics);
+    let _running = bound.start(Some((Fixed(answers.collect()), tls)), readiness, &metrics);
     std::future::pending::<()>().await;
 }

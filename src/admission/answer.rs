@@ -34,7 +34,7 @@ pub struct Answer {
     pub name: String,
     /// The object's kind, e.g. `Pod`.
     pub kind: String,
-    /// The sentence for the log, where something was refused.
+    /// The sentence for the log, where something was refused or went wrong.
     pub message: Option<String>,
     /// Whether the request was a dry run.
     pub dry_run: bool,
@@ -49,6 +49,25 @@ pub struct Denial {
     pub reason: &'static str,
     /// `status.code`, as HTTP.
     pub code: u16,
+    /// `status.details`. The API server passes code, reason and details on as they are, and puts
+    /// only the webhook's name before the message (`ToStatusErr`,
+    /// k8s.io/apiserver/pkg/admission/plugin/webhook/errors/statuserror.go).
+    pub details: Option<Details>,
+}
+
+/// More of a refusal, for programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Details {
+    /// The one member of `causes`: a `metav1.StatusCause`.
+    Cause {
+        /// `reason`, as `metav1.CauseType`.
+        reason: &'static str,
+        /// For a person.
+        message: String,
+    },
+    /// `retryAfterSeconds`: the API server makes a `Retry-After` of it (`ErrorNegotiated`,
+    /// k8s.io/apiserver/pkg/endpoints/handlers/responsewriters), which client-go obeys unseen.
+    RetryAfter(u8),
 }
 
 impl Denial {
@@ -63,6 +82,7 @@ impl Denial {
             message: refusal.to_string(),
             reason,
             code,
+            details: None,
         }
     }
 }
@@ -99,7 +119,7 @@ impl Verdict {
         Self::deny(refusal.reason(), Denial::of(refusal))
     }
 
-    fn deny(reason: Reason, denial: Denial) -> Self {
+    pub(super) fn deny(reason: Reason, denial: Denial) -> Self {
         Self {
             denial: Some(denial),
             ..Self::allow(Outcome::Rejected, reason)
@@ -115,6 +135,7 @@ impl Verdict {
                 message,
                 reason: "Forbidden",
                 code: 403,
+                details: None,
             },
         )
     }
@@ -131,6 +152,7 @@ impl Verdict {
                 message,
                 reason,
                 code,
+                details: None,
             },
         )
     }
@@ -190,11 +212,13 @@ impl Answer {
         kind: &str,
         dry_run: bool,
     ) -> Self {
+        let failed = (verdict.outcome == Outcome::Error).then(|| verdict.warnings.first());
+        let denied = verdict.denial.as_ref().map(|denial| &denial.message);
         Self {
             status: 200,
             outcome: verdict.outcome,
             reason: verdict.reason,
-            message: verdict.denial.as_ref().map(|denial| denial.message.clone()),
+            message: denied.or(failed.flatten()).cloned(),
             body: body(uid, verdict).into_bytes(),
             namespace: namespace.to_owned(),
             name: name.to_owned(),
@@ -211,6 +235,7 @@ impl Answer {
                 .to_owned(),
             reason: "InternalError",
             code: 500,
+            details: None,
         };
         let verdict = Verdict {
             outcome: Outcome::Error,
@@ -240,9 +265,24 @@ fn body(uid: &str, verdict: Verdict) -> String {
         quote(&denial.message, &mut out);
         let _ = write!(
             out,
-            r#","reason":"{}","code":{}}}"#,
+            r#","reason":"{}","code":{}"#,
             denial.reason, denial.code
         );
+        match denial.details {
+            None => {}
+            Some(Details::Cause { reason, message }) => {
+                let _ = write!(
+                    out,
+                    r#","details":{{"causes":[{{"reason":"{reason}","message":"#
+                );
+                quote(&message, &mut out);
+                out.push_str("}]}");
+            }
+            Some(Details::RetryAfter(seconds)) => {
+                let _ = write!(out, r#","details":{{"retryAfterSeconds":{seconds}}}"#);
+            }
+        }
+        out.push('}');
     }
     for (i, warning) in verdict.warnings.iter().enumerate() {
         out.push_str(if i == 0 { r#","warnings":["# } else { "," });

@@ -114,7 +114,7 @@ pub struct Metrics {
 
 /// A fresh registry has no duplicate, and the names are literals that the tests check: an error
 /// of `prometheus` here cannot happen, and a counter that is not exported is its harmless form.
-fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: &C) {
+pub(crate) fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: &C) {
     let registered = registry.register(Box::new(collector.clone()));
     debug_assert!(registered.is_ok(), "{registered:?}");
 }
@@ -299,6 +299,11 @@ impl Metrics {
     /// Counts a namespace asked of the API server.
     pub(crate) fn looked_up(&self, success: Success) {
         self.lookups[success as usize].inc();
+    }
+
+    /// Where other parts of the program register theirs.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// The text that `/metrics` answers.

@@ -3,6 +3,7 @@
 //! - [`review`]: one review, decoded and answered without IO.
 //! - `answer`: the response, and what logs and metrics say of it.
 //! - [`offline`]: the same decisions without a server.
+//! - [`evictions`]: the one kind of review that looks at the cluster first.
 //! - `services`, `namespaces_kind`, `templates`: the objects besides pods.
 //!
 //! Around them, what listens:
@@ -19,6 +20,7 @@ mod body;
 pub mod certificates;
 mod connection;
 mod connections;
+pub mod evictions;
 pub mod limits;
 pub mod metrics;
 pub mod namespaces;
@@ -35,6 +37,6 @@ mod services;
 mod templates;
 pub mod tls;
 
-pub use answer::{Answer, Denial};
+pub use answer::{Answer, Denial, Details};
 pub use review::{Door, Review, Unavailable};
 pub use routes::{Policied, Reviews};

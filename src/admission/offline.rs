@@ -125,6 +125,7 @@ fn pod(object: &Value, root: Root, namespace: &Namespace) -> Result<Offline, Off
                 message,
                 reason: "Forbidden",
                 code: 403,
+                details: None,
             });
             return Ok(result);
         }

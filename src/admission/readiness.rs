@@ -46,8 +46,17 @@ impl Readiness {
         name: &'static str,
         check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
-        self.checks.push((name, Box::new(check)));
+        self.add(name, check);
         self
+    }
+
+    /// Adds a check; its error says what to do about it.
+    pub fn add(
+        &mut self,
+        name: &'static str,
+        check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    ) {
+        self.checks.push((name, Box::new(check)));
     }
 
     /// Runs all checks.

@@ -23,11 +23,18 @@ pub enum Door {
     Validate,
     /// `/validate-templates`
     ValidateTemplates,
+    /// `/evict`
+    Evict,
 }
 
 impl Door {
     /// Every door.
-    pub const ALL: [Self; 3] = [Self::Mutate, Self::Validate, Self::ValidateTemplates];
+    pub const ALL: [Self; 4] = [
+        Self::Mutate,
+        Self::Validate,
+        Self::ValidateTemplates,
+        Self::Evict,
+    ];
 
     /// Its path on the server.
     pub const fn path(self) -> &'static str {
@@ -35,6 +42,7 @@ impl Door {
             Self::Mutate => "/mutate",
             Self::Validate => "/validate",
             Self::ValidateTemplates => "/validate-templates",
+            Self::Evict => "/evict",
         }
     }
 
@@ -44,6 +52,7 @@ impl Door {
             Self::Mutate => "mutate",
             Self::Validate => "validate",
             Self::ValidateTemplates => "validate-templates",
+            Self::Evict => "evict",
         }
     }
 }
@@ -73,6 +82,14 @@ enum Object<'a> {
     Raw(&'a str),
     /// `null`, as on DELETE.
     None,
+}
+
+/// A pod that is to be evicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Eviction<'r> {
+    pub(super) namespace: &'r str,
+    pub(super) name: &'r str,
+    pub(super) dry_run: bool,
 }
 
 /// One admission review.
@@ -203,8 +220,41 @@ impl<'a> Review<'a> {
         Some(&self.namespace)
     }
 
-    /// Decides. `defaults` is the policy of a namespace without annotations; `namespace` that of
-    /// [`Review::namespace`], not looked at where that is `None`.
+    /// The pod that is to be evicted; `None` where the review asks something else, or cannot be
+    /// read.
+    pub(super) fn eviction(&self) -> Option<Eviction<'_>> {
+        let evicts = self.malformed.is_none()
+            && self.operation == "CREATE"
+            && self.sub_resource == "eviction"
+            && self.group == "policy"
+            && self.kind == "Eviction";
+        evicts.then(|| Eviction {
+            namespace: &self.namespace,
+            name: &self.name,
+            dry_run: self.dry_run || self.with_dry_delete_options().unwrap_or(false),
+        })
+    }
+
+    /// Whether an Eviction's own options ask for a dry run. The API server heeds them, but does not
+    /// say so in `request.dryRun` (`propagateDryRun`, pkg/registry/core/pod/storage/eviction.go).
+    fn with_dry_delete_options(&self) -> Result<bool, Error> {
+        let Object::Raw(raw) = self.object else {
+            return Ok(false);
+        };
+        let mut dry_run = false;
+        Cursor::new(raw).object(|key, value| match key {
+            "deleteOptions" => value.object(|key, value| match key {
+                "dryRun" => value.strings().map(|asked| dry_run = !asked.is_empty()),
+                _ => value.skip(),
+            }),
+            _ => value.skip(),
+        })?;
+        Ok(dry_run)
+    }
+
+    /// Decides what needs no IO, which is all but evictions. `defaults` is the policy of a namespace
+    /// without annotations; `namespace` that of [`Review::namespace`], not looked at where that is
+    /// `None`.
     pub fn answer(self, namespace: Result<&Namespace, Unavailable>, defaults: &Policy) -> Answer {
         let verdict = match &self.malformed {
             Some(error) => Verdict::reject(&Refusal::one(
@@ -214,6 +264,11 @@ impl<'a> Review<'a> {
             )),
             None => self.decide(namespace, defaults),
         };
+        self.conclude(verdict)
+    }
+
+    /// The answer that a verdict makes.
+    pub(super) fn conclude(&self, verdict: Verdict) -> Answer {
         let name = match &self.object {
             Object::Pod(pod) if self.name.is_empty() => pod.display_name(),
             _ => &self.name,
@@ -245,6 +300,7 @@ impl<'a> Review<'a> {
             Door::ValidateTemplates => {
                 written && templates::root(&self.group, &self.kind).is_some()
             }
+            Door::Evict => false,
         };
         if !handled {
             return Verdict::allow(Outcome::Skipped, Reason::NotHandled);

@@ -1,6 +1,6 @@
 //! The HTTPS port's requests: path, method, limits; then a body, a review and its answer.
 //!
-//! Not an axum router, unlike the port for probes: three fixed paths need no routing table, and
+//! Not an axum router, unlike the port for probes: four fixed paths need no routing table, and
 //! its boxed futures and bodies would be a tenth of what a review costs.
 
 use std::convert::Infallible;
@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use super::Answer;
 use super::body::{self, BodyError, Budget};
 use super::connection::{Connection, Phase};
+use super::evictions::{Evictions, Pods};
 use super::limits::Limits;
 use super::metrics::{Metrics, Refused};
 use super::namespaces::Namespaces;
@@ -39,16 +40,18 @@ pub struct Policied {
     namespaces: Arc<Namespaces>,
     defaults: Arc<Namespace>,
     flags: Policy,
+    evictions: Evictions<Pods>,
 }
 
 impl Policied {
-    /// `flags` is what holds where a namespace says nothing.
-    pub fn new(namespaces: Arc<Namespaces>, flags: Policy) -> Self {
+    /// `flags` is what holds where a namespace says nothing; `pods` is where pairs are looked at.
+    pub fn new(namespaces: Arc<Namespaces>, flags: Policy, pods: Option<Pods>) -> Self {
         let none = std::iter::empty;
         Policied {
             namespaces,
             defaults: Arc::new(Namespace::read(&flags, none(), none())),
             flags,
+            evictions: Evictions::new(pods),
         }
     }
 }
@@ -59,6 +62,17 @@ impl Reviews for Policied {
             Ok(review) => review,
             Err(answer) => return answer,
         };
+        if door == Door::Evict
+            && let Some(eviction) = review.eviction()
+        {
+            // On the heap: an eviction is rare, and its state would be part of every review's.
+            let verdict = Box::pin(self.evictions.review(eviction)).await;
+            let dry_run = eviction.dry_run;
+            return Answer {
+                dry_run,
+                ..review.conclude(verdict)
+            };
+        }
         let Some(name) = review.namespace() else {
             return review.answer(Ok(&self.defaults), &self.flags);
         };
@@ -73,7 +87,7 @@ impl Reviews for Policied {
                 // Only a pod that was injected before, in a first round: another one is judged
                 // by the policy that is in force now.
                 Door::Mutate => matches!(answer.reason, Reason::Marker | Reason::Invariant),
-                Door::ValidateTemplates => false,
+                Door::ValidateTemplates | Door::Evict => false,
             };
         if edited_since {
             return self.by_neighbours(door, body).await.unwrap_or(answer);

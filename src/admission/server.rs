@@ -50,8 +50,8 @@ pub struct Shutdown {
 /// Where to listen, and within which bounds.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The port for reviews. Port 0 lets the system choose.
-    pub https: SocketAddr,
+    /// The port for reviews, if any. Port 0 lets the system choose.
+    pub https: Option<SocketAddr>,
     /// The port for probes and metrics, if any.
     pub http: Option<SocketAddr>,
     /// Bounds of the first.
@@ -77,7 +77,10 @@ impl Config {
     /// # Errors
     /// If an address cannot be had.
     pub async fn bind(self) -> Result<Bound, BindError> {
-        let https = listen(self.https, "--listen").await?;
+        let https = match self.https {
+            Some(address) => Some(listen(address, "--listen").await?),
+            None => None,
+        };
         let http = match self.http {
             Some(address) => Some(listen(address, "--http-listen").await?),
             None => None,
@@ -129,15 +132,15 @@ struct Listener {
 #[derive(Debug)]
 pub struct Bound {
     config: Config,
-    https: Listener,
+    https: Option<Listener>,
     http: Option<Listener>,
     leaving: Arc<AtomicBool>,
 }
 
 impl Bound {
     /// Where reviews go.
-    pub fn https_address(&self) -> SocketAddr {
-        self.https.address
+    pub fn https_address(&self) -> Option<SocketAddr> {
+        self.https.as_ref().map(|l| l.address)
     }
 
     /// Where probes go.
@@ -150,11 +153,10 @@ impl Bound {
         Arc::clone(&self.leaving)
     }
 
-    /// Answers on both ports.
+    /// Answers on both ports; without reviews only on the second.
     pub fn start<R: Reviews>(
         self,
-        reviews: R,
-        tls: Arc<rustls::ServerConfig>,
+        reviews: Option<(R, Arc<rustls::ServerConfig>)>,
         readiness: Arc<Readiness>,
         metrics: &Arc<Metrics>,
     ) -> Running {
@@ -167,30 +169,33 @@ impl Bound {
         } = self.config;
         let mut tasks = JoinSet::new();
 
-        let https = Arc::new(Connections::new(
-            Port::Https,
-            limits.clone(),
-            Arc::clone(metrics),
-        ));
-        let shared = Arc::new(Shared {
-            reviews,
-            metrics: Arc::clone(metrics),
-            budget: Budget::new(limits.body_budget),
-            places: Semaphore::new(limits.in_flight),
-            limits,
-            leaving: Arc::clone(&self.leaving),
+        let https = self.https.zip(reviews).map(|(listener, (reviews, tls))| {
+            let https = Arc::new(Connections::new(
+                Port::Https,
+                limits.clone(),
+                Arc::clone(metrics),
+            ));
+            let shared = Arc::new(Shared {
+                reviews,
+                metrics: Arc::clone(metrics),
+                budget: Budget::new(limits.body_budget),
+                places: Semaphore::new(limits.in_flight),
+                limits,
+                leaving: Arc::clone(&self.leaving),
+            });
+            let acceptor = TlsAcceptor::from(tls);
+            tasks.spawn(accept(
+                listener.listener,
+                Arc::clone(&https),
+                stopped.clone(),
+                move |tcp, entered| {
+                    let acceptor = acceptor.clone();
+                    let shared = Arc::clone(&shared);
+                    tokio::spawn(secure(tcp, entered, acceptor, shared));
+                },
+            ));
+            https
         });
-        let acceptor = TlsAcceptor::from(tls);
-        tasks.spawn(accept(
-            self.https.listener,
-            Arc::clone(&https),
-            stopped.clone(),
-            move |tcp, entered| {
-                let acceptor = acceptor.clone();
-                let shared = Arc::clone(&shared);
-                tokio::spawn(secure(tcp, entered, acceptor, shared));
-            },
-        ));
 
         let http = self.http.map(|listener| {
             let http = Arc::new(Connections::new(
@@ -215,7 +220,7 @@ impl Bound {
             leaving: self.leaving,
             stop,
             tasks,
-            ports: std::iter::once(https).chain(http).collect(),
+            ports: https.into_iter().chain(http).collect(),
             shutdown,
         }
     }

@@ -29,6 +29,8 @@ pub const EXTRA_GRACE_SECONDS: i64 = 30;
 const SLEEP_MARGIN: i64 = 2;
 /// The longest name of a pod (DNS subdomain, RFC 1123).
 const NAME_MAX: usize = 253;
+/// What stands in an anchor's name between its pod's and the hash.
+const NAME_MARK: &str = "-anchor-";
 /// What a pause container needs; requests are limits.
 const RESOURCES: [(&str, &str); 2] = [("cpu", "10m"), ("memory", "32Mi")];
 /// The name of the one pause container of an anchor that has nothing to probe.
@@ -52,12 +54,24 @@ pub fn name(pod: &str, uid: &str) -> String {
     let hash = uid.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
     });
-    let tail = format!("-anchor-{hash:08x}");
+    let tail = format!("{NAME_MARK}{hash:08x}");
     let mut head = pod
         .get(..pod.len().min(NAME_MAX - tail.len()))
         .unwrap_or(pod);
     head = head.trim_end_matches(['-', '.']);
     format!("{head}{tail}")
+}
+
+/// Whether a pod's name is of the form that [`name()`] gives. Anybody may give a pod such a name.
+pub fn is_name(pod: &str) -> bool {
+    let hash = |hash: &str| {
+        let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        hash.len() == 8 && hash.bytes().all(digit)
+    };
+    pod.len() <= NAME_MAX
+        && pod
+            .rsplit_once(NAME_MARK)
+            .is_some_and(|(head, tail)| !head.is_empty() && hash(tail))
 }
 
 /// The anchor of `pod`.
@@ -312,4 +326,19 @@ fn readiness(probe: &ReadinessProbe) -> Probe {
         }
     }
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_was_given_is_known_again() {
+        let long = "a".repeat(NAME_MAX);
+        for (pod, uid) in [("albums", "1"), ("albums-anchor-0", ""), (&long, "x-y")] {
+            let name = name(pod, uid);
+            assert!(is_name(&name), "{name}");
+        }
+        assert!(!is_name(&format!("{long}-anchor-0123abcd")));
+    }
 }

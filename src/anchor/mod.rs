@@ -1,16 +1,41 @@
-//! The anchor: the companion pod that owns the network compartment, and what keeps the pair whole.
+//! The anchor: the companion pod that owns the network compartment, and the controller that keeps
+//! the pair whole.
 //!
 //! Pure: what an anchor is, and what a pair needs next.
-//! - [`mod@manifest`]: an anchor, given its HP pod.
+//! - [`mod@manifest`]: an anchor, given its HP pod; [`recipe`]: the request that creates it.
 //! - [`status`]: what the HP pod is told of it.
 //! - [`view`]: what the rules look at, of either pod.
-//! - [`rules`]: their numbers.
-//! - [`pair`]: from two views to the next steps.
+//! - [`pair`]: from two views to the next steps; [`rules`]: its numbers.
+//!
+//! The controller:
+//!
+//! ```text
+//!  watches --> index --> queue --> workers --> pair --> writer --> API server
+//!                                                  \-> events
+//!  Lease --> leadership: a fence that every write asks
+//! ```
+//! - [`controller`]: what runs when.
+//! - [`index`]: all pairs, as the watches show them.
+//! - [`queue`]: the pairs that want to be looked at.
+//! - [`worker`]: one turn for one pair.
+//! - [`writer`]: the requests, each safe to send late or twice.
+//! - [`leadership`]: who leads.
+//! - [`events`], [`metrics`]: what is told; [`limits`]: how often.
 
+pub mod controller;
+pub mod events;
+pub mod index;
+pub mod leadership;
+pub mod limits;
 pub mod manifest;
+pub mod metrics;
 pub mod pair;
+pub mod queue;
+pub mod recipe;
 pub mod rules;
 pub mod status;
 pub mod view;
+pub mod worker;
+pub mod writer;
 
-pub use manifest::{Owner, manifest, name};
+pub use manifest::{Owner, is_name, manifest, name};

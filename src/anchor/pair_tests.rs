@@ -1,1 +1,647 @@
 #![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::anchor::view::{Identity, Phase};
+use std::net::IpAddr;
+
+const BOUND: &str = "2026-11-21T10:00:00Z";
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+/// So many seconds after the HP pod was bound.
+fn after(seconds: i64) -> Timestamp {
+    Timestamp::from_second(at(BOUND).as_second() + seconds).unwrap()
+}
+
+fn id(name: &str, uid: &str) -> Identity {
+    Identity {
+        namespace: "shop".into(),
+        name: name.into(),
+        uid: uid.into(),
+        version: "7".into(),
+    }
+}
+
+/// A bound, marked pod of a controller, of which no container runs.
+fn hp() -> Hp {
+    Hp {
+        id: id("albums-0", "u1"),
+        node: Some("win-1".into()),
+        workload: Some("albums".into()),
+        marked: true,
+        controller: Some("rs1".into()),
+        terminating: None,
+        phase: Phase::Pending,
+        bound: at(BOUND),
+        containers_ready: None,
+        gate: None,
+        published: Published::Nothing,
+        disrupted: false,
+    }
+}
+
+fn bare() -> Hp {
+    Hp {
+        controller: None,
+        ..hp()
+    }
+}
+
+/// Its anchor, just created.
+fn anchor() -> Anchor {
+    Anchor {
+        id: id(&crate::anchor::name("albums-0", "u1"), "a1"),
+        owner: "albums-0".into(),
+        owner_uid: "u1".into(),
+        terminating: None,
+        phase: Phase::Pending,
+        ip: None,
+        started: None,
+        ready: None,
+        gate: None,
+        trouble: None,
+        down_since: None,
+    }
+}
+
+fn running() -> Anchor {
+    Anchor {
+        phase: Phase::Running,
+        ip: Some(IpAddr::from([10, 244, 1, 7])),
+        started: Some(after(3)),
+        ready: Some(Condition::new(
+            false,
+            "ContainersNotReady",
+            "containers with unready status: [albums]",
+        )),
+        ..anchor()
+    }
+}
+
+fn told(hp: Hp) -> Hp {
+    Hp {
+        published: Published::Status(running().status().unwrap()),
+        ..hp
+    }
+}
+
+fn up() -> Condition {
+    Condition::new(true, "", "")
+}
+
+/// An HP pod and an anchor of a pair that serves.
+fn serving() -> (Hp, Anchor) {
+    let hp = Hp {
+        phase: Phase::Running,
+        containers_ready: Some(up()),
+        gate: Some(Condition::new(true, "AnchorReady", "")),
+        ..told(hp())
+    };
+    let anchor = Anchor {
+        ready: Some(up()),
+        gate: Some(up()),
+        ..running()
+    };
+    (hp, anchor)
+}
+
+fn assess_at(hp: Option<&Hp>, anchor: Option<&Anchor>, now: Timestamp) -> Assessment {
+    let pair = Pair {
+        hp,
+        anchor,
+        refused: None,
+    };
+    pair.assess(&Rules::default(), now)
+}
+
+fn assess(hp: &Hp, anchor: Option<&Anchor>) -> Assessment {
+    assess_at(Some(hp), anchor, after(10))
+}
+
+/// The steps without what is only said.
+fn steps(assessment: &Assessment) -> Vec<Step> {
+    let silent = |step: &&Step| !matches!(step, Step::Say(_));
+    assessment.steps.iter().filter(silent).cloned().collect()
+}
+
+fn said(assessment: &Assessment) -> Vec<Reason> {
+    let note = |step: &Step| match step {
+        Step::Say(note) => Some(note.reason),
+        _ => None,
+    };
+    assessment.steps.iter().filter_map(note).collect()
+}
+
+fn certain(hp: Option<&Hp>, anchor: Option<&Anchor>) -> bool {
+    let pair = Pair {
+        hp,
+        anchor,
+        refused: None,
+    };
+    pair.assess(&Rules::default(), after(10))
+        .wants_certainty(&pair)
+}
+
+#[test]
+fn a_bound_pod_gets_an_anchor_and_no_write_that_nobody_reads() {
+    let assessment = assess(&hp(), None);
+    assert_eq!(assessment.state, State::Pending);
+    assert_eq!(assessment.steps, [Step::Create]);
+    assert_eq!(assessment.again.unwrap().as_secs(), 110);
+    assert!(!certain(Some(&hp()), None));
+}
+
+#[test]
+fn an_anchor_that_starts_as_it_should_needs_nothing() {
+    let assessment = assess(&hp(), Some(&anchor()));
+    assert_eq!(assessment.state, State::Starting);
+    assert!(assessment.steps.is_empty(), "{:?}", assessment.steps);
+}
+
+#[test]
+fn an_anchor_is_published_once_all_of_it_runs_and_has_an_ip() {
+    let without_ip = Anchor {
+        ip: None,
+        ..running()
+    };
+    assert!(assess(&hp(), Some(&without_ip)).steps.is_empty());
+    let assessment = assess(&hp(), Some(&running()));
+    let status = running().status().unwrap();
+    assert!(assessment.steps.contains(&Step::Publish(status)));
+    assert_eq!(said(&assessment), [Reason::Started]);
+    assert_eq!(assessment.state, State::Running);
+}
+
+#[test]
+fn readiness_is_mirrored_both_ways() {
+    let hp = Hp {
+        containers_ready: Some(up()),
+        ..told(hp())
+    };
+    let assessment = assess(&hp, Some(&running()));
+    let gate = Condition::new(
+        false,
+        "AnchorNotReady",
+        &format!(
+            "anchor {}: containers with unready status: [albums]",
+            running().id.name
+        ),
+    );
+    assert_eq!(
+        steps(&assessment),
+        [Step::AnchorGate(up()), Step::HpGate(gate)]
+    );
+
+    let ready = Anchor {
+        ready: Some(up()),
+        gate: Some(up()),
+        ..running()
+    };
+    let assessment = assess(&hp, Some(&ready));
+    assert_eq!(assessment.state, State::Ready);
+    assert_eq!(
+        steps(&assessment),
+        [Step::HpGate(Condition::new(true, "AnchorReady", ""))]
+    );
+
+    // A program that crashes is out of the endpoints at once.
+    let down = Condition::new(
+        false,
+        "ContainersNotReady",
+        "containers with unready status: [albums]",
+    );
+    let (crashed, anchor) = serving();
+    let crashed = Hp {
+        containers_ready: Some(down.clone()),
+        ..crashed
+    };
+    assert_eq!(
+        steps(&assess(&crashed, Some(&anchor))),
+        [Step::AnchorGate(down)]
+    );
+}
+
+#[test]
+fn a_pair_that_serves_needs_nothing() {
+    let (hp, anchor) = serving();
+    let assessment = assess(&hp, Some(&anchor));
+    assert_eq!(
+        (assessment.state, assessment.steps.len()),
+        (State::Ready, 0)
+    );
+    assert_eq!((assessment.again, assessment.why.as_str()), (None, ""));
+}
+
+#[test]
+fn a_terminating_pod_has_its_anchor_deleted_once_with_more_grace_than_its_own() {
+    let (hp, anchor) = serving();
+    let hp = Hp {
+        terminating: Some(45),
+        ..hp
+    };
+    let assessment = assess(&hp, Some(&anchor));
+    assert_eq!(steps(&assessment), [Step::Delete(75)]);
+    assert_eq!(
+        (assessment.state, said(&assessment)),
+        (State::Draining, vec![Reason::Draining])
+    );
+    assert!(!certain(Some(&hp), Some(&anchor)));
+
+    let sleeping = Anchor {
+        terminating: Some(75),
+        ..anchor
+    };
+    assert!(assess(&hp, Some(&sleeping)).steps.is_empty());
+    assert!(
+        assess(&hp, None).steps.is_empty(),
+        "none is made for a pod that goes"
+    );
+}
+
+#[test]
+fn a_terminating_pod_whose_program_ended_is_out_of_the_endpoints() {
+    let (hp, anchor) = serving();
+    let ended = Condition::new(false, "ContainersNotReady", "");
+    let hp = Hp {
+        terminating: Some(45),
+        containers_ready: Some(ended.clone()),
+        ..hp
+    };
+    let sleeping = Anchor {
+        terminating: Some(75),
+        ..anchor
+    };
+    assert_eq!(
+        steps(&assess(&hp, Some(&sleeping))),
+        [Step::AnchorGate(ended)]
+    );
+}
+
+#[test]
+fn who_is_gone_or_finished_needs_no_network() {
+    let (hp, anchor) = serving();
+    let sleeping = Anchor {
+        terminating: Some(75),
+        ..anchor.clone()
+    };
+    let ending = Anchor {
+        terminating: Some(1),
+        ..anchor.clone()
+    };
+    for (anchor, expected) in [
+        (&anchor, vec![Step::Delete(1)]),
+        (&sleeping, vec![Step::Delete(0)]),
+        (&ending, vec![]),
+    ] {
+        assert_eq!(steps(&assess_at(None, Some(anchor), after(10))), expected);
+        for phase in [Phase::Succeeded, Phase::Failed] {
+            let hp = Hp {
+                phase,
+                ..hp.clone()
+            };
+            assert_eq!(steps(&assess(&hp, Some(anchor))), expected);
+        }
+    }
+    assert!(certain(None, Some(&anchor)), "a label may just be gone");
+    let done = Hp {
+        phase: Phase::Succeeded,
+        ..hp
+    };
+    assert!(assess(&done, None).steps.is_empty());
+}
+
+#[test]
+fn a_lost_anchor_costs_a_controllers_pod_its_life() {
+    let (hp, anchor) = serving();
+    let other_ip = Anchor {
+        ip: Some(IpAddr::from([10, 244, 1, 9])),
+        ..anchor.clone()
+    };
+    let other_uid = Anchor {
+        id: Identity {
+            uid: "a2".into(),
+            ..anchor.id.clone()
+        },
+        ..anchor.clone()
+    };
+    for lost in [
+        None,
+        Some(Anchor {
+            terminating: Some(75),
+            ..anchor.clone()
+        }),
+        Some(Anchor {
+            phase: Phase::Failed,
+            trouble: Some("Evicted: low on memory".into()),
+            ..anchor.clone()
+        }),
+        Some(other_ip),
+        Some(other_uid),
+    ] {
+        let assessment = assess(&hp, lost.as_ref());
+        assert_eq!(assessment.state, State::Lost, "{lost:?}");
+        assert_eq!(said(&assessment), [Reason::Lost]);
+        let [Step::Replace(why)] = &steps(&assessment)[..] else {
+            unreachable!("{assessment:?}")
+        };
+        assert!(why.contains(&*anchor.id.name), "{why}");
+        assert!(certain(Some(&hp), lost.as_ref()));
+    }
+}
+
+#[test]
+fn a_bare_pod_gets_a_new_anchor_and_the_new_status() {
+    let (hp, anchor) = serving();
+    let hp = Hp {
+        controller: None,
+        ..hp
+    };
+    assert_eq!(steps(&assess(&hp, None))[0], Step::Create);
+    assert!(
+        certain(Some(&hp), None),
+        "only once it is sure that there is none"
+    );
+
+    // The name has to be free first.
+    let sleeping = Anchor {
+        terminating: Some(75),
+        ..anchor.clone()
+    };
+    assert_eq!(steps(&assess(&hp, Some(&sleeping)))[0], Step::Delete(0));
+    let failed = Anchor {
+        phase: Phase::Failed,
+        ..anchor.clone()
+    };
+    assert_eq!(steps(&assess(&hp, Some(&failed)))[0], Step::Delete(1));
+
+    let next = Anchor {
+        id: Identity {
+            uid: "a2".into(),
+            ..anchor.id.clone()
+        },
+        started: None,
+        ..anchor.clone()
+    };
+    let waiting = assess(&hp, Some(&next));
+    assert!(
+        !steps(&waiting)
+            .iter()
+            .any(|step| matches!(step, Step::Publish(_)))
+    );
+    let next = Anchor {
+        started: Some(after(60)),
+        ..next
+    };
+    assert!(steps(&assess(&hp, Some(&next))).contains(&Step::Publish(next.status().unwrap())));
+}
+
+#[test]
+fn a_sandbox_that_starts_anew_under_its_ip_is_only_published_again() {
+    let (hp, anchor) = serving();
+    let restarted = Anchor {
+        started: Some(after(90)),
+        ..anchor
+    };
+    let status = restarted.status().unwrap();
+    assert_eq!(
+        steps(&assess(&hp, Some(&restarted))),
+        [Step::Publish(status)]
+    );
+}
+
+#[test]
+fn one_that_failed_before_it_ran_is_made_again() {
+    let failed = Anchor {
+        phase: Phase::Failed,
+        trouble: Some("OutOfpods".into()),
+        ..anchor()
+    };
+    let assessment = assess(&hp(), Some(&failed));
+    assert_eq!(steps(&assessment)[0], Step::Delete(1));
+    assert!(
+        !steps(&assessment)
+            .iter()
+            .any(|step| matches!(step, Step::Replace(_)))
+    );
+    assert_eq!(steps(&assess(&hp(), None)), [Step::Create]);
+}
+
+#[test]
+fn trouble_stands_in_the_gate_and_past_the_deadline_in_an_event() {
+    let full = Anchor {
+        trouble: Some("Unschedulable: 0/1 nodes are available: 1 Too many pods.".into()),
+        ..anchor()
+    };
+    let gate = Condition::new(false, "AnchorStarting", full.trouble.as_deref().unwrap());
+    assert_eq!(
+        assess(&hp(), Some(&full)).steps,
+        [Step::HpGate(gate.clone())]
+    );
+
+    let late = assess_at(Some(&hp()), Some(&full), after(121));
+    assert_eq!(
+        (late.state, said(&late)),
+        (State::Stuck, vec![Reason::NotStarting])
+    );
+    assert_eq!(late.again.unwrap().as_secs(), 479);
+    let Step::Say(note) = &late.steps[0] else {
+        unreachable!()
+    };
+    assert!(note.text.contains("Too many pods"), "{}", note.text);
+
+    let past = assess_at(Some(&hp()), Some(&full), after(601));
+    assert!(
+        past.steps
+            .iter()
+            .any(|step| matches!(step, Step::Replace(_)))
+    );
+    let past = assess_at(Some(&bare()), Some(&full), after(601));
+    assert!(
+        !past
+            .steps
+            .iter()
+            .any(|step| matches!(step, Step::Replace(_))),
+        "nobody would make another"
+    );
+}
+
+#[test]
+fn a_refusal_stands_in_the_gate() {
+    let hp = hp();
+    let pair = Pair {
+        hp: Some(&hp),
+        anchor: None,
+        refused: Some("exceeded quota: small"),
+    };
+    let assessment = pair.assess(&Rules::default(), after(10));
+    let gate = Condition::new(false, "AnchorRefused", "exceeded quota: small");
+    assert_eq!(assessment.steps, [Step::Create, Step::HpGate(gate)]);
+    assert_eq!(assessment.why, "exceeded quota: small");
+}
+
+#[test]
+fn one_that_ran_and_went_down_is_late_only_from_then_on() {
+    let (hp, anchor) = serving();
+    let down = Anchor {
+        started: None,
+        ready: Some(Condition::new(false, "", "")),
+        down_since: Some(after(5000)),
+        ..anchor
+    };
+    let early = assess_at(Some(&hp), Some(&down), after(5060));
+    assert_eq!(
+        (early.state, early.again.unwrap().as_secs()),
+        (State::Starting, 60)
+    );
+    let late = assess_at(Some(&hp), Some(&down), after(5121));
+    assert_eq!(late.state, State::Stuck);
+}
+
+#[test]
+fn a_pod_that_admission_did_not_make_is_left_alone() {
+    let stray = Hp {
+        marked: false,
+        ..hp()
+    };
+    for anchor in [None, Some(running())] {
+        let assessment = assess(&stray, anchor.as_ref());
+        assert_eq!(assessment.state, State::NotInjected);
+        assert!(steps(&assessment).is_empty());
+        assert_eq!(said(&assessment), [Reason::NotInjected]);
+    }
+}
+
+#[test]
+fn a_pod_that_lost_its_label_is_kept_and_read_now_and_then() {
+    let (hp, anchor) = serving();
+    let unlabelled = Hp {
+        workload: None,
+        ..hp
+    };
+    let assessment = assess(&unlabelled, Some(&anchor));
+    assert_eq!(assessment.state, State::Ready);
+    assert!(steps(&assessment).is_empty());
+    assert_eq!(said(&assessment), [Reason::LabelRemoved]);
+    assert_eq!(assessment.again, Some(UNSEEN));
+}
+
+#[test]
+fn nothing_happens_before_the_scheduler_has_decided() {
+    let unbound = Hp { node: None, ..hp() };
+    let assessment = assess(&unbound, None);
+    assert_eq!(
+        (assessment.state, assessment.steps.len()),
+        (State::Unscheduled, 0)
+    );
+}
+
+/// Whatever the two pods look like, the steps lead somewhere: taking them changes the answer.
+#[test]
+fn no_step_is_asked_for_again_once_it_is_taken() {
+    let hps = {
+        let (serving, _) = serving();
+        let mut all = vec![
+            hp(),
+            bare(),
+            told(hp()),
+            told(bare()),
+            serving.clone(),
+            Hp {
+                controller: None,
+                ..serving.clone()
+            },
+        ];
+        for one in all.clone() {
+            all.push(Hp {
+                containers_ready: Some(Condition::new(false, "x", "y")),
+                ..one.clone()
+            });
+            all.push(Hp {
+                terminating: Some(30),
+                ..one.clone()
+            });
+            all.push(Hp {
+                phase: Phase::Failed,
+                ..one
+            });
+        }
+        all
+    };
+    let anchors = {
+        let (_, serving) = serving();
+        let mut all = vec![anchor(), running(), serving];
+        for one in all.clone() {
+            all.push(Anchor {
+                terminating: Some(75),
+                ..one.clone()
+            });
+            all.push(Anchor {
+                phase: Phase::Failed,
+                trouble: Some("x".into()),
+                ..one.clone()
+            });
+            all.push(Anchor {
+                ip: Some(IpAddr::from([1, 2, 3, 4])),
+                ..one.clone()
+            });
+            all.push(Anchor {
+                id: Identity {
+                    uid: "a2".into(),
+                    ..one.id.clone()
+                },
+                ..one
+            });
+        }
+        all.into_iter().map(Some).chain([None]).collect::<Vec<_>>()
+    };
+    for hp in &hps {
+        for anchor in &anchors {
+            let (mut hp, mut anchor) = (hp.clone(), anchor.clone());
+            let mut turns = 0;
+            loop {
+                let assessment = assess(&hp, anchor.as_ref());
+                let steps = steps(&assessment);
+                if steps.is_empty() {
+                    break;
+                }
+                turns += 1;
+                assert!(turns < 6, "{hp:?}\n{anchor:?}\n{steps:?}");
+                for step in steps {
+                    take(step, &mut hp, &mut anchor);
+                }
+            }
+        }
+    }
+}
+
+/// What the world looks like after a step.
+fn take(step: Step, hp: &mut Hp, anchor: &mut Option<Anchor>) {
+    match step {
+        Step::Create => {
+            *anchor = Some(Anchor {
+                id: Identity {
+                    uid: "a9".into(),
+                    ..self::anchor().id
+                },
+                ..self::anchor()
+            })
+        }
+        Step::Delete(0 | 1) => *anchor = None,
+        Step::Delete(grace) => {
+            if let Some(anchor) = anchor {
+                anchor.terminating = Some(grace);
+            }
+        }
+        Step::Publish(status) => hp.published = Published::Status(status),
+        Step::HpGate(gate) => hp.gate = Some(gate),
+        Step::AnchorGate(gate) => {
+            if let Some(anchor) = anchor {
+                anchor.gate = Some(gate);
+            }
+        }
+        Step::Replace(_) => hp.terminating = Some(30),
+        Step::Say(_) => {}
+    }
+}

@@ -12,6 +12,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::status::AnchorStatus;
 use crate::closed_set::closed_set;
+use crate::cluster::is_plain;
 use crate::names::{annotation, gate, label};
 use crate::plan::pod::DEFAULT_GRACE_SECONDS;
 
@@ -246,7 +247,11 @@ impl Anchor {
         let owner = controller(&pod.metadata)?;
         let id = Identity::of(&pod.metadata)?;
         let own_name = super::name(&owner.name, &owner.uid);
-        if owner.kind != "Pod" || owner.api_version != "v1" || *id.name != *own_name {
+        if !is_plain(&owner.name)
+            || owner.kind != "Pod"
+            || owner.api_version != "v1"
+            || *id.name != *own_name
+        {
             return None;
         }
         let status = pod.status.as_ref();

@@ -1,15 +1,18 @@
 //! Which API server to ask, of what namespace; and what to say when it does not answer.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::ListParams;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
+use super::serve::duration;
+use crate::anchor::rules::Rules;
 use crate::cluster::{self, Chain, ClientError};
 
-/// As kubectl's flags of these names.
+/// As kubectl's flags of these names; and what the controller is told by a flag of the same name.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Connection {
     /// Namespace to look in; by default that of the kubeconfig's context
@@ -24,9 +27,21 @@ pub struct Connection {
     /// Context of the kubeconfig to use; by default its current one
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
+
+    /// How long an anchor may take to run before it counts as stuck: what the controller runs with
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
+    pub anchor_deadline: Duration,
 }
 
 impl Connection {
+    /// The controller's rules.
+    pub(super) fn rules(&self) -> Rules {
+        Rules {
+            start_deadline: self.anchor_deadline,
+            ..Rules::default()
+        }
+    }
+
     /// A client, and the namespace to look in.
     pub(super) async fn open(&self) -> Result<(Client, String), AskError> {
         let client = cluster::client(self.kubeconfig.as_deref(), self.context.as_deref()).await?;

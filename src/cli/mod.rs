@@ -4,6 +4,7 @@
 //! hand ([`command`], [`policy_args`]), so that none can be forgotten.
 
 mod connection;
+pub mod controller;
 pub mod explain;
 pub mod inject;
 pub mod logging;
@@ -49,15 +50,19 @@ enum Command {
     Version(version::Args),
 }
 
-/// Answer admission reviews over HTTPS until told to stop
+/// Answer admission reviews over HTTPS, and keep pairs whole, until told to stop
 ///
-/// The webhook. Policy is read from the annotations of Namespaces and pods; the flags below are what
-/// holds where those say nothing.
+/// The webhook and the anchor controller. Policy is read from the annotations of Namespaces and pods; the
+/// flags below are what holds where those say nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
   # In a cluster, with cert-manager's Secret mounted
   native-host serve --cert-dir /certs --launcher-image registry.example.com/native-host/launcher:v1
+
+  # The two parts apart: a webhook that scales, and a controller of which one instance leads
+  native-host serve --cert-dir /certs --controller=false
+  native-host serve --webhook=false
 
   # To try it out, without a cluster
   native-host serve --no-cluster --policies namespaces.yaml --self-signed --self-signed-dir /tmp/certs
@@ -93,7 +98,12 @@ pub fn run() -> ExitCode {
 
 fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Command, clap::Error> {
     let matches = command().try_get_matches_from(arguments)?;
-    Ok(Cli::from_arg_matches(&matches)?.command)
+    let command = Cli::from_arg_matches(&matches)?.command;
+    if let Command::Serve(serve) = &command {
+        let wrong = |text| self::command().error(clap::error::ErrorKind::ArgumentConflict, text);
+        serve.server.check().map_err(wrong)?;
+    }
+    Ok(command)
 }
 
 /// The whole command line, as `--help` and the documentation show it.

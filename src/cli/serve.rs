@@ -1,4 +1,4 @@
-//! `native-host serve`: the admission webhook.
+//! `native-host serve`: the admission webhook and the anchor controller.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,18 +7,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use clap::{ArgGroup, Args};
+use clap::{ArgAction, ArgGroup, Args};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::controller::ControllerArgs;
 use super::logging::{Log, LogFormat, LogLevelError};
 use crate::admission::Policied;
 use crate::admission::certificates::{Certificates, Folder, PairError};
+use crate::admission::evictions::Pods;
 use crate::admission::limits::Limits;
 use crate::admission::metrics::Metrics;
 use crate::admission::namespaces::{Cluster, File, FileError, Index, Namespaces};
 use crate::admission::readiness::Readiness;
 use crate::admission::self_signed::{Authority, SelfSignedError};
-use crate::admission::server::{BindError, Bound, Config, Drained, Shutdown};
+use crate::admission::server::{BindError, Config, Drained, Shutdown};
 use crate::admission::tls::{self, ClientAuth, TlsError};
 use crate::cluster::{self, ClientError};
 use crate::policy::Policy;
@@ -26,13 +28,20 @@ use crate::policy::Policy;
 /// How often files are looked at for a change.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Answers admission reviews over HTTPS until it is told to stop.
+/// Answers admission reviews over HTTPS, and keeps pairs whole, until it is told to stop.
 ///
 /// In a cluster: `native-host serve --cert-dir /certs`. To try it out, without a cluster:
 /// `native-host serve --no-cluster --policies namespaces.yaml --self-signed`.
 #[derive(Args, Clone, Debug)]
-#[command(group = ArgGroup::new("certificate").required(true).args(["cert_dir", "self_signed"]))]
+#[command(group = ArgGroup::new("certificate").args(["cert_dir", "self_signed"]))]
 pub struct ServeArgs {
+    /// Whether this instance answers admission reviews.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, help_heading = PARTS)]
+    pub webhook: bool,
+    /// Whether this instance takes part in keeping pairs whole; one of all instances leads, by a Lease.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, help_heading = PARTS)]
+    pub controller: bool,
+
     /// Address for admission reviews (HTTPS); port 0 lets the system choose.
     #[arg(long, value_name = "ADDRESS", default_value = "[::]:8443", help_heading = LISTENING)]
     pub listen: SocketAddr,
@@ -72,6 +81,10 @@ pub struct ServeArgs {
     /// Kubeconfig to reach the API server by; by default $KUBECONFIG, ~/.kube/config, then the pod's ServiceAccount.
     #[arg(long, value_name = "FILE", conflicts_with = "no_cluster", help_heading = POLICIES)]
     pub kubeconfig: Option<PathBuf>,
+
+    /// How the controller works.
+    #[command(flatten)]
+    pub anchors: ControllerArgs,
 
     /// Largest request body, in bytes; beyond it 413.
     #[arg(long, value_name = "BYTES", default_value_t = Limits::default().body, help_heading = LIMITS)]
@@ -113,6 +126,7 @@ pub struct ServeArgs {
     pub log_level: String,
 }
 
+const PARTS: &str = "Parts";
 const LISTENING: &str = "Listening";
 const CERTIFICATE: &str = "Certificate";
 const POLICIES: &str = "Policies";
@@ -121,7 +135,7 @@ const SHUTDOWN: &str = "Shutdown";
 const LOG: &str = "Log";
 
 /// `500ms`, `5s`, `2m`, `1h`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let expected = || format!("expected a number and a unit, as in 500ms, 5s or 2m, got {text:?}");
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits.parse().map_err(|_| expected())?;
@@ -211,30 +225,65 @@ async fn serve(args: ServeArgs, flags: Policy, log: &Log) -> Result<Drained, Ser
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let metrics = Arc::new(Metrics::new().map_err(|e| ServeError::Metrics(e.to_string()))?);
-    let certificates = certificates(&args, &metrics)?;
-    let clients = args.client_ca.as_ref().map(|ca| ClientAuth {
-        ca: ca.clone(),
-        names: args.client_name.clone(),
-    });
-    let tls = tls::config(Arc::clone(&certificates), clients.as_ref())?;
-    let namespaces = namespaces(&args, flags.clone(), &metrics).await?;
+    let mut readiness = Readiness::new(Arc::clone(&metrics));
+    let reviews = if args.webhook {
+        Some(reviews(&args, flags, &metrics, &mut readiness).await?)
+    } else {
+        None
+    };
     let bound = args.config().bind().await?;
-    let readiness = readiness(&bound, &certificates, &namespaces, &metrics);
+    let controller = if args.controller && !args.no_cluster {
+        Some(
+            args.anchors
+                .start(args.kubeconfig.as_deref(), &metrics)
+                .await?,
+        )
+    } else {
+        None
+    };
+    if let Some(controller) = &controller {
+        let synced = controller.synced();
+        readiness.add("pods", move || {
+            if *synced.borrow() {
+                Ok(())
+            } else {
+                Err("not all pods and anchors are listed yet".into())
+            }
+        });
+    }
+    let leaving = bound.leaving();
+    readiness.add("shutdown", move || {
+        if leaving.load(Ordering::Relaxed) {
+            Err("this server is going down".into())
+        } else {
+            Ok(())
+        }
+    });
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        https = %bound.https_address(),
+        https = bound.https_address().map(tracing::field::display),
         http = bound.http_address().map(tracing::field::display),
+        controller = controller.is_some(),
         "serving"
     );
-    let running = bound.start(Policied::new(namespaces, flags), tls, readiness, &metrics);
+    let running = bound.start(reviews, Arc::new(readiness), &metrics);
 
     let first = tokio::select! {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
     };
     tracing::info!(signal = first, delay = ?args.shutdown_delay, "going down; a second signal ends it at once");
+    let down = async {
+        // Another instance leads while this one still answers.
+        let stopped = async {
+            if let Some(controller) = controller {
+                controller.stop().await;
+            }
+        };
+        tokio::join!(running.drain(), stopped).0
+    };
     tokio::select! {
-        drained = running.drain() => {
+        drained = down => {
             match drained {
                 Drained::Clean => tracing::info!("drained"),
                 Drained::Cut(n) => tracing::warn!(connections = n, "cut off what did not finish in time"),
@@ -249,7 +298,52 @@ async fn serve(args: ServeArgs, flags: Policy, log: &Log) -> Result<Drained, Ser
     }
 }
 
+/// What answers reviews, and what encrypts them; their checks are added to `readiness`.
+async fn reviews(
+    args: &ServeArgs,
+    flags: Policy,
+    metrics: &Arc<Metrics>,
+    readiness: &mut Readiness,
+) -> Result<(Policied, Arc<rustls::ServerConfig>), ServeError> {
+    let certificates = certificates(args, metrics)?;
+    let clients = args.client_ca.as_ref().map(|ca| ClientAuth {
+        ca: ca.clone(),
+        names: args.client_name.clone(),
+    });
+    let tls = tls::config(Arc::clone(&certificates), clients.as_ref())?;
+    readiness.add("certificate", move || {
+        let valid = certificates.current().still_valid();
+        valid.map_err(|e| e.to_string())
+    });
+    let client = if args.no_cluster {
+        None
+    } else {
+        Some(cluster::client(args.kubeconfig.as_deref(), None).await?)
+    };
+    let namespaces = namespaces(args, flags.clone(), metrics, client.clone())?;
+    let known = Arc::clone(&namespaces);
+    readiness.add("namespaces", move || known.ready());
+    Ok((Policied::new(namespaces, flags, client.map(Pods::new)), tls))
+}
+
 impl ServeArgs {
+    /// What is wrong with the flags together, where clap cannot tell.
+    pub fn check(&self) -> Result<(), String> {
+        if !self.webhook && !self.controller {
+            return Err("--webhook=false and --controller=false leave nothing to serve".into());
+        }
+        if self.webhook && self.cert_dir.is_none() && !self.self_signed {
+            return Err("the webhook needs a certificate: give --cert-dir <DIR> or --self-signed, or leave it out by --webhook=false".into());
+        }
+        if !self.webhook && self.no_cluster {
+            return Err(
+                "--no-cluster leaves nothing but the webhook, and --webhook=false leaves it out"
+                    .into(),
+            );
+        }
+        Ok(())
+    }
+
     fn config(&self) -> Config {
         let limits = Limits {
             body: self.max_body_bytes,
@@ -263,7 +357,7 @@ impl ServeArgs {
             ..Limits::default()
         };
         Config {
-            https: self.listen,
+            https: self.webhook.then_some(self.listen),
             http: Some(self.http_listen),
             limits,
             operations_limits: Limits::operations(),
@@ -296,46 +390,21 @@ fn certificates(args: &ServeArgs, metrics: &Arc<Metrics>) -> Result<Arc<Certific
 }
 
 /// The policies, and the task that follows them.
-async fn namespaces(
+fn namespaces(
     args: &ServeArgs,
     flags: Policy,
     metrics: &Arc<Metrics>,
+    client: Option<kube::Client>,
 ) -> Result<Arc<Namespaces>, ServeError> {
     let index = Arc::new(Index::new(flags, Arc::clone(metrics)));
-    if args.no_cluster {
+    let Some(client) = client else {
         let file = File::open(args.policies.as_deref(), index)?;
         tokio::spawn(file.clone().follow(LOOK));
         return Ok(Arc::new(Namespaces::File(file)));
-    }
-    let client = cluster::client(args.kubeconfig.as_deref(), None).await?;
+    };
     let cluster = Cluster::new(client, index);
     tokio::spawn(cluster.clone().watch());
     Ok(Arc::new(Namespaces::Cluster(Box::new(cluster))))
-}
-
-fn readiness(
-    bound: &Bound,
-    certificates: &Arc<Certificates>,
-    namespaces: &Arc<Namespaces>,
-    metrics: &Arc<Metrics>,
-) -> Arc<Readiness> {
-    let leaving = bound.leaving();
-    let certificates = Arc::clone(certificates);
-    let namespaces = Arc::clone(namespaces);
-    let readiness = Readiness::new(Arc::clone(metrics))
-        .with("certificate", move || {
-            let valid = certificates.current().still_valid();
-            valid.map_err(|e| e.to_string())
-        })
-        .with("namespaces", move || namespaces.ready())
-        .with("shutdown", move || {
-            if leaving.load(Ordering::Relaxed) {
-                Err("this server is going down".into())
-            } else {
-                Ok(())
-            }
-        });
-    Arc::new(readiness)
 }
 
 #[cfg(test)]

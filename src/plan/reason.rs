@@ -69,5 +69,17 @@ closed_set! {
         PolicyUnavailable = "policy-unavailable",
         /// A handler panicked.
         Internal = "internal",
+        /// The pod to evict is not an anchor.
+        NotAnAnchor = "not-an-anchor",
+        /// The anchor's pod is terminating, finished or gone, or the anchor itself is.
+        PairEnding = "pair-ending",
+        /// The anchor's pod still runs.
+        PairRunning = "pair-running",
+        /// The anchor's pod belongs to a DaemonSet.
+        OfDaemonSet = "of-daemonset",
+        /// Whether the anchor's pod still runs could not be read.
+        PairUnavailable = "pair-unavailable",
+        /// Too many evictions are looked at.
+        Busy = "busy",
     }
 }

@@ -5,6 +5,7 @@ mod bystanders;
 #[path = "../server/client.rs"]
 #[allow(dead_code, reason = "the server's own tests use all of it")]
 mod client;
+mod evictions;
 mod example;
 mod injectors;
 mod load;

@@ -33,14 +33,28 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts one, and returns when it is ready. `name` is that of its log file.
+    /// Starts one that only answers reviews, as an administrator, and returns when it is ready. `name`
+    /// is that of its log file.
     pub fn start(plane: &ControlPlane, name: &'static str, certificate: Certificate) -> Self {
+        let only_reviews = ["--controller=false"];
+        Self::start_with(plane, name, certificate, plane.kubeconfig(), &only_reviews)
+    }
+
+    /// Starts one with an identity and flags of the caller's.
+    pub fn start_with(
+        plane: &ControlPlane,
+        name: &'static str,
+        certificate: Certificate,
+        kubeconfig: &Path,
+        flags: &[&str],
+    ) -> Self {
         let (https, http) = (free_port(), free_port());
         let folder = plane.folder().to_owned();
         let mut args: Vec<String> = ["serve", "--log-format", "json", "--kubeconfig"]
             .map(String::from)
             .into();
-        args.push(plane.kubeconfig().display().to_string());
+        args.push(kubeconfig.display().to_string());
+        args.extend(flags.iter().map(|&flag| flag.to_owned()));
         args.push(format!("--listen=127.0.0.1:{https}"));
         args.push(format!("--http-listen=127.0.0.1:{http}"));
         let pki = folder.join(format!("{name}-pki"));

@@ -81,7 +81,7 @@ impl Server {
     pub async fn with(options: Options) -> Server {
         let loopback = "127.0.0.1:0".parse().unwrap();
         let bound = Config {
-            https: loopback,
+            https: Some(loopback),
             http: Some(loopback),
             limits: options.limits,
             operations_limits: Limits::operations(),
@@ -111,12 +111,15 @@ impl Server {
                 }
                 Ok(())
             });
-        let (https, http) = (bound.https_address(), bound.http_address().unwrap());
+        let (https, http) = (
+            bound.https_address().unwrap(),
+            bound.http_address().unwrap(),
+        );
         let gate = Arc::new(Semaphore::new(0));
         let reviews = Obedient {
             gate: Arc::clone(&gate),
         };
-        let running = bound.start(reviews, tls, Arc::new(readiness), &metrics);
+        let running = bound.start(Some((reviews, tls)), Arc::new(readiness), &metrics);
         Server {
             https,
             http,

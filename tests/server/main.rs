@@ -4,6 +4,7 @@
 
 mod certificates;
 mod client;
+mod evictions;
 mod harness;
 mod limits;
 mod operations;

@@ -10,16 +10,21 @@ use serde_json::Value;
 
 use super::client::{Client, PATIENCE, trust};
 
-struct Program {
+pub struct Program {
     child: Child,
     log: std::sync::mpsc::Receiver<String>,
     https: SocketAddr,
 }
 
 impl Program {
-    fn start(folder: &Path, args: &[&str]) -> Program {
+    /// One without a cluster.
+    pub fn start(folder: &Path, args: &[&str]) -> Program {
+        Program::with(folder, &[&["--no-cluster"], args].concat())
+    }
+
+    pub fn with(folder: &Path, args: &[&str]) -> Program {
         let mut child = Command::new(env!("CARGO_BIN_EXE_native-host"))
-            .args(["serve", "--no-cluster", "--listen", "127.0.0.1:0"])
+            .args(["serve", "--listen", "127.0.0.1:0"])
             .args(["--http-listen", "127.0.0.1:0", "--log-format", "json"])
             .args(["--self-signed", "--self-signed-dir"])
             .arg(folder)
@@ -46,7 +51,7 @@ impl Program {
     }
 
     /// The next line of the log whose message is `message`.
-    fn line(&self, message: &str) -> Value {
+    pub fn line(&self, message: &str) -> Value {
         loop {
             let line = self.log.recv_timeout(PATIENCE).unwrap();
             let value: Value = serde_json::from_str(&line).expect(&line);
@@ -73,7 +78,7 @@ impl Program {
         }
     }
 
-    async fn client(&self, folder: &Path) -> Client {
+    pub async fn client(&self, folder: &Path) -> Client {
         let ca = std::fs::read_to_string(folder.join("ca.crt")).unwrap();
         Client::connect(self.https, &trust(&ca, None))
             .await

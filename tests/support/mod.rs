@@ -14,6 +14,7 @@
 //! - [`pki`]: the certificate authority, the API server's pair, the service accounts' key.
 //! - [`kubectl`]: the client: as a user would type it.
 //! - [`node`]: a Windows node, as its kubelet would register it.
+//! - [`kubelet`]: the kubelets of such nodes, played.
 //! - [`webhooks`]: the webhook configurations of `deploy/`, pointed at a URL.
 //!
 //! `hack/control-plane.rs` includes this module too, for `hack/run`.
@@ -25,6 +26,7 @@
 pub mod control_plane;
 pub mod error;
 pub mod kubectl;
+pub mod kubelet;
 pub mod layout;
 pub mod node;
 pub mod pki;
@@ -37,6 +39,7 @@ use std::time::{Duration, Instant};
 
 pub use control_plane::{ControlPlane, Options};
 pub use error::StartError;
+pub use kubelet::Kubelet;
 pub use node::NodeOptions;
 pub use process::free_port;
 

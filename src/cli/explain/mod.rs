@@ -150,6 +150,7 @@ impl Args {
             client,
             namespace,
             flags: self.defaults.policy(),
+            rules: self.connection.rules(),
         };
         let (pod, kinds, name) = match target {
             Target::Any(name) => (true, Kind::ALL, name),

@@ -7,6 +7,7 @@ use super::admission::{self, Read};
 use super::container;
 use super::finding::{Explanation, Findings, Topic};
 use crate::anchor::pair::{Reason, State};
+use crate::anchor::rules::Rules;
 use crate::anchor::view::{Anchor, Published};
 use crate::cli::status::age::age;
 use crate::cli::status::row::{Row, assess};
@@ -26,6 +27,8 @@ pub(super) struct Facts {
     pub(super) events: Read<Vec<Event>>,
     /// Events of the anchor.
     pub(super) anchor_events: Read<Vec<Event>>,
+    /// By which the pair stands where it stands.
+    pub(super) rules: Rules,
 }
 
 /// How long the controller may take before its silence is remarkable.
@@ -49,7 +52,7 @@ pub(super) fn explain(facts: &Facts, now: Timestamp) -> Explanation {
     let anchor = facts.anchor.as_ref().and_then(AnchorSeen::of);
     let row = hp
         .as_ref()
-        .and_then(|hp| Row::of(Some(hp), anchor.as_ref(), now))
+        .and_then(|hp| Row::of(Some(hp), anchor.as_ref(), &facts.rules, now))
         .map(|(row, _)| row);
     if let Some(hp) = hp.as_ref().filter(|_| injected) {
         let pair = Pair {
@@ -108,7 +111,7 @@ impl Pair<'_> {
         if let Some(spec) = &spec {
             container::injection(&self.facts.pod, spec, ip, findings);
         }
-        let assessment = assess(Some(self.hp), self.anchor, self.now);
+        let assessment = assess(Some(self.hp), self.anchor, &self.facts.rules, self.now);
         match assessment.state {
             State::Unscheduled => self.unscheduled(findings),
             State::Pending => self.pending(findings),

@@ -18,6 +18,7 @@ fn facts(hp_change: &str, anchor_change: Option<&str>) -> Facts {
         anchor: anchor_change.map(anchor),
         events: Ok(Vec::new()),
         anchor_events: Ok(Vec::new()),
+        rules: Rules::default(),
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::admission::{Read, policy_of};
 use super::workload::Kind;
 use super::{pair, workload};
+use crate::anchor::rules::Rules;
 use crate::cli::connection::{AskError, api, list};
 use crate::cli::status::read::{Wanted, pods};
 use crate::cli::status::row::Row;
@@ -21,6 +22,7 @@ pub(super) struct Reader<'a> {
     pub(super) client: Client,
     pub(super) namespace: String,
     pub(super) flags: &'a Policy,
+    pub(super) rules: Rules,
 }
 
 fn read<T>(result: Result<T, AskError>) -> Read<T> {
@@ -55,6 +57,7 @@ impl Reader<'_> {
             namespace: self.policy().await,
             events: self.events(uid).await,
             anchor_events,
+            rules: self.rules,
             anchor,
             pod,
         }))
@@ -159,6 +162,7 @@ impl Reader<'_> {
             namespace: Some(self.namespace.clone()),
             name: None,
             selector: selector(object),
+            rules: self.rules,
         };
         let pods = read(pods(&self.client, &wanted).await)?;
         let controlled = pods.rows_of(&wanted, k8s_openapi::jiff::Timestamp::now(), |hp| {

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::anchor::rules::Rules;
 use crate::cli::explain::finding::Severity;
 use crate::cli::status::fixtures::{anchor, at, hp, yaml};
 use crate::cli::status::seen::{AnchorSeen, HpSeen};
@@ -86,9 +87,14 @@ fn pods_that_are_not_as_they_should_be_are_listed() {
     let row = |hp_change: &str, with: bool| {
         let hp = HpSeen::of(&hp(hp_change)).unwrap();
         let anchor = AnchorSeen::of(&anchor("{}")).unwrap();
-        Row::of(Some(&hp), with.then_some(&anchor), at("10:05:00"))
-            .unwrap()
-            .0
+        Row::of(
+            Some(&hp),
+            with.then_some(&anchor),
+            &Rules::default(),
+            at("10:05:00"),
+        )
+        .unwrap()
+        .0
     };
     facts.pairs = Ok(vec![
         row("{}", true),

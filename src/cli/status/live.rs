@@ -295,7 +295,7 @@ impl Live<'_> {
                 changed.extend(gone.map(|row| (row.gone("the pod is gone", now), Some(row))));
                 continue;
             }
-            let Some((row, again)) = Row::of(hp, anchor, now) else {
+            let Some((row, again)) = Row::of(hp, anchor, &self.wanted.rules, now) else {
                 let gone = self.shown.remove(&uid);
                 changed.extend(gone.map(|row| (row.gone("both pods are gone", now), Some(row))));
                 continue;

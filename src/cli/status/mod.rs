@@ -163,6 +163,7 @@ impl Args {
             namespace: (!self.all_namespaces).then_some(namespace),
             name: self.name.clone(),
             selector: self.selector.clone(),
+            rules: self.connection.rules(),
         };
         let pods = read::pods(&client, &wanted).await?;
         let now = Timestamp::now();

@@ -1,15 +1,21 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::anchor::rules::Rules;
 use crate::cli::status::fixtures::{anchor, at, hp};
 use crate::cli::status::seen::{AnchorSeen, HpSeen};
 
 fn row(hp_change: &str, anchor_change: Option<&str>) -> Row {
     let hp = HpSeen::of(&hp(hp_change)).unwrap();
     let anchor = anchor_change.map(|change| AnchorSeen::of(&anchor(change)).unwrap());
-    Row::of(Some(&hp), anchor.as_ref(), at("10:02:20"))
-        .unwrap()
-        .0
+    Row::of(
+        Some(&hp),
+        anchor.as_ref(),
+        &Rules::default(),
+        at("10:02:20"),
+    )
+    .unwrap()
+    .0
 }
 
 const UNBOUND: &str = "{metadata: {name: albums-1}, spec: {nodeName: null}, status: {phase: Pending, containerStatuses: \

@@ -14,6 +14,7 @@ use kube::api::ListParams;
 
 use super::row::Row;
 use super::seen::{AnchorSeen, HpSeen};
+use crate::anchor::rules::Rules;
 use crate::cli::connection::{AskError, api, list};
 use crate::names::label;
 
@@ -29,6 +30,8 @@ pub(in crate::cli) struct Wanted {
     pub(in crate::cli) name: Option<String>,
     /// Of HP pods.
     pub(in crate::cli) selector: Option<String>,
+    /// By which they stand where they stand.
+    pub(in crate::cli) rules: Rules,
 }
 
 impl Wanted {
@@ -116,7 +119,7 @@ impl Pods {
             if hp.is_some_and(|hp| !of(hp)) {
                 return None;
             }
-            Row::of(hp, anchor, now).map(|(row, _)| row)
+            Row::of(hp, anchor, &wanted.rules, now).map(|(row, _)| row)
         });
         let name = wanted.name.as_deref();
         let mut rows: Vec<_> = rows

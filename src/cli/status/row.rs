@@ -79,6 +79,7 @@ fn name<S: Serializer>(state: &State, serializer: S) -> Result<S::Ok, S::Error> 
 pub(in crate::cli) fn assess(
     hp: Option<&HpSeen>,
     anchor: Option<&AnchorSeen>,
+    rules: &Rules,
     now: Timestamp,
 ) -> Assessment {
     let gate = hp.and_then(|hp| hp.view.gate.as_ref());
@@ -88,7 +89,7 @@ pub(in crate::cli) fn assess(
         anchor: anchor.map(|anchor| &anchor.view),
         refused: refused.map(|gate| &*gate.message),
     };
-    pair.assess(&Rules::default(), now)
+    pair.assess(rules, now)
 }
 
 impl Row {
@@ -96,11 +97,12 @@ impl Row {
     pub(in crate::cli) fn of(
         hp: Option<&HpSeen>,
         anchor: Option<&AnchorSeen>,
+        rules: &Rules,
         now: Timestamp,
     ) -> Option<(Self, Option<Duration>)> {
         let id = hp.map(|hp| &hp.view.id);
         let namespace = &id.or(anchor.map(|anchor| &anchor.view.id))?.namespace;
-        let assessment = assess(hp, anchor, now);
+        let assessment = assess(hp, anchor, rules, now);
         let (state, mut why) = (assessment.state, assessment.why);
         if state == State::Unscheduled
             && let Some(scheduler) = hp.and_then(|hp| hp.unscheduled.as_ref())
@@ -124,7 +126,7 @@ impl Row {
             },
             anchor: anchor.map(AnchorPart::of),
             state,
-            since: since(state, hp, anchor),
+            since: since(state, hp, anchor, rules),
             why,
         };
         Some((row, assessment.again))
@@ -195,7 +197,12 @@ impl AnchorPart {
 }
 
 /// See the module.
-fn since(state: State, hp: Option<&HpSeen>, anchor: Option<&AnchorSeen>) -> Option<Timestamp> {
+fn since(
+    state: State,
+    hp: Option<&HpSeen>,
+    anchor: Option<&AnchorSeen>,
+    rules: &Rules,
+) -> Option<Timestamp> {
     let bound = hp.map(|hp| hp.view.bound);
     let created = hp.and_then(|hp| hp.times.created);
     let times = anchor.map(|anchor| &anchor.times);
@@ -205,7 +212,7 @@ fn since(state: State, hp: Option<&HpSeen>, anchor: Option<&AnchorSeen>) -> Opti
         State::Starting => down_again(&hp?.view, anchor).or(times?.created),
         State::Stuck => {
             let waits = down_again(&hp?.view, anchor).or(bound)?;
-            let deadline = SignedDuration::try_from(Rules::default().start_deadline).ok()?;
+            let deadline = SignedDuration::try_from(rules.start_deadline).ok()?;
             waits.checked_add(deadline).ok()
         }
         State::Running => {

@@ -12,7 +12,7 @@ const STARTING: &str = "status: {phase: Pending, podIP: null, containerStatuses:
 fn stands(hp: Option<&str>, anchor: Option<&str>, now: &str) -> (State, Option<Timestamp>, String) {
     let hp = hp.map(|change| HpSeen::of(&self::hp(change)).unwrap());
     let anchor = anchor.map(|change| AnchorSeen::of(&self::anchor(change)).unwrap());
-    let (row, _) = Row::of(hp.as_ref(), anchor.as_ref(), at(now)).unwrap();
+    let (row, _) = Row::of(hp.as_ref(), anchor.as_ref(), &Rules::default(), at(now)).unwrap();
     (row.state, row.since, row.why)
 }
 
@@ -78,6 +78,20 @@ fn what_starts_is_stuck_once_its_deadline_has_passed_and_counts_from_there() {
 }
 
 #[test]
+fn the_deadline_is_the_one_that_the_controller_has() {
+    let hp = HpSeen::of(&hp(ALONE)).unwrap();
+    let anchor = AnchorSeen::of(&anchor(STARTING)).unwrap();
+    let rules = Rules {
+        start_deadline: Duration::from_secs(30),
+        ..Rules::default()
+    };
+    let row = Row::of(Some(&hp), Some(&anchor), &rules, at("10:01:00"))
+        .unwrap()
+        .0;
+    assert_eq!((row.state, row.since), (State::Stuck, Some(at("10:00:35"))));
+}
+
+#[test]
 fn running_counts_from_the_anchors_start_or_from_the_readiness_it_lost() {
     let never = "status: {conditions: [{type: Ready, status: 'False', reason: ContainersNotReady, message: 'containers with \
          unready status: [albums]', lastTransitionTime: '2026-11-21T10:00:06Z'}]}";
@@ -105,7 +119,7 @@ fn an_anchor_without_its_pod_is_ending() {
     let deleted =
         "metadata: {deletionTimestamp: '2026-11-21T10:06:05Z', deletionGracePeriodSeconds: 65}";
     let anchor = AnchorSeen::of(&anchor(deleted)).unwrap();
-    let (row, _) = Row::of(None, Some(&anchor), at("10:05:10")).unwrap();
+    let (row, _) = Row::of(None, Some(&anchor), &Rules::default(), at("10:05:10")).unwrap();
     assert_eq!(
         (row.state, row.since),
         (State::Ending, Some(at("10:05:00")))

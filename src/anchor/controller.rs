@@ -1,0 +1,175 @@
+//! The controller: two watches, an election, and workers while this instance leads.
+//!
+//! The watches run in every instance, so that a new leader begins with what it knows and need not
+//! list the cluster first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::watcher::Event;
+use kube::{Api, Client};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::events::Events;
+use super::index::{Index, Side};
+use super::leadership::{Election, Fence, SharedFence};
+use super::limits::{Bucket, Patience};
+use super::metrics::Metrics;
+use super::queue::Queue;
+use super::rules::Rules;
+use super::worker::Worker;
+use super::writer::Writer;
+use crate::cluster::follow::{Sink, everything, follow};
+use crate::names::label;
+
+/// How many pairs are worked on at a time.
+pub const WORKERS: usize = 16;
+/// How many HP pods may be replaced at once because their anchors were lost.
+const REPLACE_BURST: u32 = 10;
+
+/// What the controller is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How the leader is found.
+    pub election: Election,
+    /// The numbers of a pair's life.
+    pub rules: Rules,
+    /// The time between two replacements, after a first few.
+    pub replace_interval: Duration,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Controller {
+    settings: Settings,
+    index: Arc<Index>,
+    queue: Arc<Queue>,
+    metrics: Arc<Metrics>,
+}
+
+/// A watch's events on their way to the index.
+struct Watched {
+    side: Side,
+    index: Arc<Index>,
+    metrics: Arc<Metrics>,
+}
+
+impl Sink<Pod> for Watched {
+    fn take(&mut self, event: Event<Pod>) {
+        self.index.take(self.side, event);
+    }
+
+    fn failed(&mut self) {
+        self.metrics.watch_errors.inc();
+    }
+}
+
+impl Controller {
+    /// Does nothing until it is run.
+    pub fn new(settings: Settings, metrics: Arc<Metrics>) -> Self {
+        let queue = Arc::new(Queue::default());
+        Controller {
+            settings,
+            index: Arc::new(Index::new(Arc::clone(&queue), Arc::clone(&metrics))),
+            queue,
+            metrics,
+        }
+    }
+
+    /// Becomes true once both watches have shown all there is.
+    pub fn synced(&self) -> watch::Receiver<bool> {
+        self.index.synced()
+    }
+
+    /// Runs until told to stop, and gives leadership back.
+    pub async fn run(self, client: Client, mut stop: watch::Receiver<bool>) {
+        let fence = Arc::new(Fence::shut());
+        let (leads, mut leading) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.follow(&client, Side::Hp));
+        tasks.spawn(self.follow(&client, Side::Anchor));
+        let election = {
+            let (fence, client, stop) = (Arc::clone(&fence), client.clone(), stop.clone());
+            let election = self.settings.election.clone();
+            tokio::spawn(async move { election.run(client, &fence, leads, stop).await })
+        };
+        let mut synced = self.index.synced();
+        loop {
+            let turn = async {
+                leading.wait_for(|leads| *leads).await.ok()?;
+                synced.wait_for(|synced| *synced).await.ok()?;
+                self.lead(&client, &fence, &mut leading).await;
+                Some(())
+            };
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break,
+                led = turn => if led.is_none() { break },
+            }
+        }
+        self.metrics.leader.set(0);
+        // It gives the Lease back; the watches just end.
+        let _ = election.await;
+    }
+
+    fn follow(&self, client: &Client, side: Side) -> impl Future<Output = ()> + Send + 'static {
+        let api: Api<Pod> = Api::all(client.clone());
+        let (what, config) = match side {
+            // A pod that is bound to no node has no anchor yet.
+            Side::Hp => (
+                "pods",
+                everything()
+                    .labels(label::WORKLOAD)
+                    .fields("spec.nodeName!="),
+            ),
+            Side::Anchor => (
+                "anchors",
+                everything().labels(&format!("{}={}", label::ROLE, label::ROLE_ANCHOR)),
+            ),
+        };
+        let sink = Watched {
+            side,
+            index: Arc::clone(&self.index),
+            metrics: Arc::clone(&self.metrics),
+        };
+        follow(what, api, config, sink)
+    }
+
+    /// Works until this instance leads no longer.
+    async fn lead(
+        &self,
+        client: &Client,
+        fence: &SharedFence,
+        leading: &mut watch::Receiver<bool>,
+    ) {
+        tracing::info!("leading");
+        self.metrics.leader.set(1);
+        let identity = self.settings.election.identity.clone();
+        let (fence, metrics) = (Arc::clone(fence), Arc::clone(&self.metrics));
+        let worker = Arc::new(Worker {
+            index: Arc::clone(&self.index),
+            queue: Arc::clone(&self.queue),
+            writer: Writer::new(client.clone(), Arc::clone(&fence), Arc::clone(&metrics)),
+            events: Events::start(client.clone(), identity, fence, metrics),
+            rules: self.settings.rules,
+            replacing: Bucket::new(REPLACE_BURST, self.settings.replace_interval),
+            patience: Patience::default(),
+            metrics: Arc::clone(&self.metrics),
+        });
+        self.queue.open();
+        self.index.enqueue_all();
+        let mut workers = JoinSet::new();
+        for _ in 0..WORKERS {
+            let worker = Arc::clone(&worker);
+            workers.spawn(async move { worker.work().await });
+        }
+        let _ = leading.wait_for(|leads| !*leads).await;
+        tracing::warn!("leading no longer");
+        workers.shutdown().await;
+        self.queue.close();
+        self.index.forget_states();
+        self.metrics.leader.set(0);
+    }
+}

@@ -1,0 +1,383 @@
+//! All pairs of the cluster, as the two watches show them.
+//!
+//! Synchronous and without a client: events in, pairs to look at out. What is kept of a pod is its
+//! view ([`Hp`], [`Anchor`]); the manifest of an anchor to be is made while the whole HP pod is at
+//! hand, and kept for a bounded number of pairs, so that a burst costs no memory and the usual case
+//! no read.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::watcher::Event;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::metrics::Metrics;
+use super::pair::State;
+use super::queue::{Key, Lane, Queue};
+use super::recipe::Recipe;
+use super::view::{Anchor, Hp, Identity};
+
+/// For how many pairs the manifest of the anchor is kept until it is created.
+const RECIPES: usize = 256;
+
+/// Which of the two watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// HP pods.
+    Hp,
+    /// Anchors.
+    Anchor,
+}
+
+/// What is known of one pair.
+#[derive(Debug, Default)]
+struct Slot {
+    hp: Option<Box<Hp>>,
+    anchor: Option<Box<Anchor>>,
+    recipe: Option<Recipe>,
+    refused: Option<Box<str>>,
+    state: Option<State>,
+    /// When it was first seen to lack its anchor, for the histograms.
+    since: Option<Instant>,
+    /// In which list of its watch each side was last seen.
+    lists: [u32; 2],
+}
+
+/// What a worker gets.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// The HP pod.
+    pub hp: Option<Box<Hp>>,
+    /// The anchor.
+    pub anchor: Option<Box<Anchor>>,
+    /// Why the API server last refused the anchor.
+    pub refused: Option<Box<str>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    slots: HashMap<Key, Slot>,
+    recipes: usize,
+    lists: [u32; 2],
+    listed: [bool; 2],
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Index {
+    inner: Mutex<Inner>,
+    queue: Arc<Queue>,
+    metrics: Arc<Metrics>,
+    synced: watch::Sender<bool>,
+}
+
+impl Index {
+    /// Knows nothing yet.
+    pub fn new(queue: Arc<Queue>, metrics: Arc<Metrics>) -> Self {
+        Index {
+            inner: Mutex::default(),
+            queue,
+            metrics,
+            synced: watch::Sender::new(false),
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether both watches have shown all there is.
+    pub fn synced(&self) -> watch::Receiver<bool> {
+        self.synced.subscribe()
+    }
+
+    /// Has every pair looked at: for a new leader.
+    pub fn enqueue_all(&self) {
+        let inner = self.inner();
+        for (key, slot) in &inner.slots {
+            self.queue.add(key, slot.lane());
+        }
+    }
+
+    /// What is known of a pair.
+    pub fn get(&self, key: &Key) -> Known {
+        let inner = self.inner();
+        inner
+            .slots
+            .get(key)
+            .map_or_else(Known::default, |slot| Known {
+                hp: slot.hp.clone(),
+                anchor: slot.anchor.clone(),
+                refused: slot.refused.clone(),
+            })
+    }
+
+    /// Takes what [`Index::keep`] kept.
+    pub fn take_recipe(&self, key: &Key) -> Option<Recipe> {
+        let mut inner = self.inner();
+        let recipe = inner.slots.get_mut(key)?.recipe.take();
+        inner.recipes -= usize::from(recipe.is_some());
+        recipe
+    }
+
+    /// Remembers why the API server refused an anchor, or that it does no more.
+    pub fn set_refused(&self, key: &Key, refused: Option<&str>) {
+        if let Some(slot) = self.inner().slots.get_mut(key) {
+            slot.refused = refused.map(Into::into);
+        }
+    }
+
+    /// Notes where a pair stands, for the gauge. With `None` it counts nowhere.
+    pub fn set_state(&self, key: &Key, state: Option<State>) {
+        let mut inner = self.inner();
+        let Some(slot) = inner.slots.get_mut(key) else {
+            return;
+        };
+        let old = std::mem::replace(&mut slot.state, state);
+        self.metrics.moved(old, state);
+        if state == Some(State::Ready)
+            && old != state
+            && let Some(since) = slot.since.take()
+        {
+            self.metrics
+                .bound_to_ready
+                .observe(since.elapsed().as_secs_f64());
+        }
+    }
+
+    /// How long ago a pair was first seen to lack its anchor.
+    pub fn waited(&self, key: &Key) -> Option<f64> {
+        let inner = self.inner();
+        Some(inner.slots.get(key)?.since?.elapsed().as_secs_f64())
+    }
+
+    /// Counts no state any more: for an instance that leads no longer.
+    pub fn forget_states(&self) {
+        for slot in self.inner().slots.values_mut() {
+            self.metrics.moved(slot.state.take(), None);
+        }
+    }
+
+    /// Takes an event of a watch.
+    pub fn take(&self, side: Side, event: Event<Pod>) {
+        match event {
+            Event::Init => self.inner().lists[side as usize] += 1,
+            Event::InitApply(pod) | Event::Apply(pod) => self.observe(side, &pod),
+            Event::Delete(pod) => self.remove(side, &pod),
+            Event::InitDone => self.listed(side),
+        }
+    }
+
+    /// Takes a pod as a watch, or the answer to a write, shows it.
+    pub fn observe(&self, side: Side, pod: &Pod) {
+        match side {
+            Side::Hp => {
+                if let Some(hp) = Hp::of(pod) {
+                    self.observe_hp(hp, pod);
+                }
+            }
+            Side::Anchor => {
+                if let Some(anchor) = Anchor::of(pod) {
+                    self.observe_anchor(anchor);
+                }
+            }
+        }
+    }
+
+    fn observe_hp(&self, hp: Hp, pod: &Pod) {
+        let key = Arc::clone(&hp.id.uid);
+        let mut inner = self.inner();
+        let list = inner.lists[Side::Hp as usize];
+        let room = inner.recipes < RECIPES && self.queue.is_open();
+        let slot = inner.slots.entry(Arc::clone(&key)).or_default();
+        slot.lists[Side::Hp as usize] = list;
+        if slot
+            .hp
+            .as_ref()
+            .is_some_and(|known| known.id.is_newer_than(&hp.id))
+        {
+            return;
+        }
+        let lacks =
+            slot.anchor.is_none() && hp.marked && hp.terminating.is_none() && !hp.phase.is_final();
+        if lacks && slot.hp.is_none() {
+            slot.since = Some(Instant::now());
+        }
+        let mut kept = false;
+        if lacks && slot.recipe.is_none() && room {
+            slot.recipe = Recipe::of(pod).ok();
+            kept = slot.recipe.is_some();
+        }
+        let changed = slot.hp.as_ref().is_none_or(|known| !known.looks_like(&hp));
+        slot.hp = Some(Box::new(hp));
+        let lane = slot.lane();
+        inner.recipes += usize::from(kept);
+        drop(inner);
+        if changed {
+            self.queue.add(&key, lane);
+        }
+    }
+
+    fn observe_anchor(&self, anchor: Anchor) {
+        let key = Arc::clone(&anchor.owner_uid);
+        let mut inner = self.inner();
+        let list = inner.lists[Side::Anchor as usize];
+        let slot = inner.slots.entry(Arc::clone(&key)).or_default();
+        slot.lists[Side::Anchor as usize] = list;
+        let dropped = match &slot.anchor {
+            Some(known) if known.id.uid == anchor.id.uid && known.id.is_newer_than(&anchor.id) => {
+                return;
+            }
+            Some(known) if known.looks_like(&anchor) => {
+                slot.anchor = Some(Box::new(anchor));
+                return;
+            }
+            _ => {
+                slot.anchor = Some(Box::new(anchor));
+                slot.refused = None;
+                slot.recipe.take().is_some()
+            }
+        };
+        inner.recipes -= usize::from(dropped);
+        drop(inner);
+        self.queue.add(&key, Lane::Usual);
+    }
+
+    fn remove(&self, side: Side, pod: &Pod) {
+        let uid = pod.metadata.uid.as_deref();
+        let key: Option<Key> = match side {
+            Side::Hp => uid.map(Into::into),
+            Side::Anchor => Anchor::of(pod).map(|anchor| anchor.owner_uid),
+        };
+        let Some(key) = key else { return };
+        let mut inner = self.inner();
+        let Some(slot) = inner.slots.get_mut(&key) else {
+            return;
+        };
+        match side {
+            Side::Hp => slot.hp = None,
+            // The next one of the same name may have been seen already.
+            Side::Anchor
+                if slot
+                    .anchor
+                    .as_ref()
+                    .is_some_and(|a| Some(&*a.id.uid) == uid) =>
+            {
+                slot.anchor = None;
+            }
+            Side::Anchor => return,
+        }
+        self.changed(&mut inner, &key);
+    }
+
+    /// Drops a side of a pair that a live read did not find.
+    pub fn gone(&self, side: Side, key: &Key) {
+        let mut inner = self.inner();
+        if let Some(slot) = inner.slots.get_mut(key) {
+            match side {
+                Side::Hp => slot.hp = None,
+                Side::Anchor => slot.anchor = None,
+            }
+            self.changed(&mut inner, key);
+        }
+    }
+
+    /// A list is complete: what it did not show is gone.
+    fn listed(&self, side: Side) {
+        let mut inner = self.inner();
+        let list = inner.lists[side as usize];
+        inner.listed[side as usize] = true;
+        self.synced.send_replace(inner.listed == [true, true]);
+        let stale: Vec<Key> = inner
+            .slots
+            .iter()
+            .filter(|(_, slot)| slot.has(side) && slot.lists[side as usize] != list)
+            .map(|(key, _)| Arc::clone(key))
+            .collect();
+        for key in &stale {
+            if let Some(slot) = inner.slots.get_mut(key) {
+                match side {
+                    Side::Hp => slot.hp = None,
+                    Side::Anchor => slot.anchor = None,
+                }
+            }
+            self.changed(&mut inner, key);
+        }
+        // A list may have taken much memory for a moment.
+        inner.slots.shrink_to_fit();
+    }
+
+    /// A side went: the rest is looked at, and nothing is kept of what has no side.
+    fn changed(&self, inner: &mut Inner, key: &Key) {
+        let Some(slot) = inner.slots.get(key) else {
+            return;
+        };
+        if slot.hp.is_some() || slot.anchor.is_some() {
+            self.queue.add(key, slot.lane());
+        } else if let Some(slot) = inner.slots.remove(key) {
+            inner.recipes -= usize::from(slot.recipe.is_some());
+            self.metrics.moved(slot.state, None);
+        }
+    }
+}
+
+impl Slot {
+    fn has(&self, side: Side) -> bool {
+        match side {
+            Side::Hp => self.hp.is_some(),
+            Side::Anchor => self.anchor.is_some(),
+        }
+    }
+
+    /// Who lacks its anchor goes first.
+    fn lane(&self) -> Lane {
+        match (&self.hp, &self.anchor) {
+            (Some(hp), None) if hp.terminating.is_none() => Lane::Urgent,
+            _ => Lane::Usual,
+        }
+    }
+}
+
+impl Identity {
+    /// Whether the other one is an older version of the same object. Versions are numbers that grow
+    /// (KEP-5504); one that is not is taken as it comes.
+    fn is_newer_than(&self, other: &Self) -> bool {
+        let number = |id: &Self| id.version.parse::<u64>().ok();
+        self.uid == other.uid
+            && matches!((number(self), number(other)), (Some(a), Some(b)) if a > b)
+    }
+
+    fn same_object(&self, other: &Self) -> bool {
+        self.uid == other.uid && self.name == other.name && self.namespace == other.namespace
+    }
+}
+
+impl Hp {
+    /// Whether nothing differs that a rule looks at.
+    fn looks_like(&self, other: &Self) -> bool {
+        self.id.same_object(&other.id)
+            && *self
+                == Hp {
+                    id: self.id.clone(),
+                    ..other.clone()
+                }
+    }
+}
+
+impl Anchor {
+    /// Whether nothing differs that a rule looks at.
+    fn looks_like(&self, other: &Self) -> bool {
+        self.id.same_object(&other.id)
+            && *self
+                == Anchor {
+                    id: self.id.clone(),
+                    ..other.clone()
+                }
+    }
+}
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod tests;
