@@ -1,7 +1,7 @@
 //! `native-host explain`: why a pod is or is not injected, and what holds it up, in sentences.
 //!
 //! ```text
-//!  API server -> read (facts) -> admission, pair, container, workload -> finding -> stdout
+//!  API server -> read (facts) -> admission, pair, container, event, workload -> finding -> stdout
 //! ```
 //!
 //! The sentences are pure functions of what was read. What admission would do is asked of its own code,
@@ -9,6 +9,7 @@
 
 mod admission;
 mod container;
+mod event;
 mod finding;
 mod pair;
 mod read;

@@ -5,6 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::admission::{self, Read};
 use super::container;
+use super::event::{latest, sentence};
 use super::finding::{Explanation, Findings, Topic};
 use crate::anchor::pair::{Reason, State};
 use crate::anchor::rules::Rules;
@@ -33,8 +34,6 @@ pub(super) struct Facts {
 
 /// How long the controller may take before its silence is remarkable.
 const CONTROLLER_SECONDS: i64 = 10;
-/// How many Events of a kind are told.
-const MOST_EVENTS: usize = 3;
 
 /// Everything about a pod.
 pub(super) fn explain(facts: &Facts, now: Timestamp) -> Explanation {
@@ -355,52 +354,6 @@ impl Pair<'_> {
             findings.info(Topic::Event, format!("Its Events cannot be read: {error}"));
         }
     }
-}
-
-/// When an Event was last seen; which of its fields says so depends on who wrote it.
-pub(super) fn seen(event: &Event) -> Option<Timestamp> {
-    let series = event
-        .series
-        .as_ref()
-        .and_then(|series| series.last_observed_time.as_ref());
-    let series = series.map(|time| time.0);
-    let last = event.last_timestamp.as_ref().map(|time| time.0);
-    let first = event.event_time.as_ref().map(|time| time.0);
-    let created = event
-        .metadata
-        .creation_timestamp
-        .as_ref()
-        .map(|time| time.0);
-    series.or(last).or(first).or(created)
-}
-
-/// The newest of them, newest first.
-pub(super) fn latest<'e>(
-    events: Result<&'e Vec<Event>, &String>,
-    wanted: impl Fn(&Event) -> bool,
-) -> Vec<&'e Event> {
-    let mut events: Vec<_> = events
-        .into_iter()
-        .flatten()
-        .filter(|event| wanted(event))
-        .collect();
-    events.sort_by_key(|event| std::cmp::Reverse(seen(event)));
-    events.truncate(MOST_EVENTS);
-    events
-}
-
-/// An Event as a sentence.
-pub(super) fn sentence(of: &str, event: &Event, now: Timestamp) -> String {
-    let when = seen(event).map_or(String::new(), |seen| format!(", {} ago", age(seen, now)));
-    let often = match event.count {
-        Some(count) if count > 1 => format!(" ({count} times)"),
-        _ => String::new(),
-    };
-    format!(
-        "Event of the {of}{when}{often}: {}: {}",
-        event.reason.as_deref().unwrap_or_default(),
-        event.message.as_deref().unwrap_or_default().trim()
-    )
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
 use super::admission::{self, Read};
+use super::event::{latest, sentence};
 use super::finding::{Explanation, Findings, Topic};
-use super::pair::{latest, sentence};
 use crate::admission::offline;
 use crate::anchor::pair::State;
 use crate::cli::status::row::Row;
