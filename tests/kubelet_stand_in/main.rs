@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod endings;
+mod lives;
+mod network;
 mod pods;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,6 +1,5 @@
 //! What the tests of pairs share: a cluster in which native-host is installed.
 
-use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use native_host::names::{PREFIX, annotation, gate, label};
@@ -18,9 +17,6 @@ pub struct World {
     pub program: Program,
 }
 
-/// The namespace that the program is installed in.
-pub const HOME: &str = "native-host";
-
 impl World {
     /// The one that tests share which stay in a namespace of their own. Its nodes are `win-1` to
     /// `win-3`.
@@ -36,13 +32,13 @@ impl World {
             plane.windows_node(node);
         }
         let kubelet = Kubelet::start(plane, &[]);
-        install(plane);
+        plane.install_roles();
         let all = [&["--lease-duration=3s"], flags].concat();
         let program = Program::start_with(
             plane,
             "native-host",
             Certificate::SelfSigned,
-            &kubeconfig(plane),
+            &plane.program_kubeconfig("native-host", None),
             &all,
         );
         put_in_force(plane, &program);
@@ -145,42 +141,6 @@ fn put_in_force(plane: &ControlPlane, program: &Program) {
             .as_str()
             .map(drop)
     });
-}
-
-/// The namespace, the ServiceAccount and the Roles of `deploy/`.
-fn install(plane: &ControlPlane) {
-    let home = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": HOME}});
-    plane.apply(&home.to_string());
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/base/rbac.yaml");
-    plane.kubectl_ok(&["apply", "-f", file]);
-}
-
-/// A kubeconfig for the program's own ServiceAccount, which may do what its Roles say.
-pub fn kubeconfig(plane: &ControlPlane) -> PathBuf {
-    kubeconfig_for(plane, &plane.url(), "native-host")
-}
-
-/// The same, by way of another URL.
-pub fn kubeconfig_for(plane: &ControlPlane, url: &str, name: &str) -> PathBuf {
-    let create = [
-        "create",
-        "token",
-        "native-host",
-        "-n",
-        HOME,
-        "--duration=24h",
-    ];
-    let token = plane.kubectl_ok(&create);
-    let ca = url.starts_with("https").then(|| plane.ca_file());
-    let config = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "c",
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": HOME}}],
-        "clusters": [{"name": "c", "cluster": {"server": url, "certificate-authority": ca}}],
-        "users": [{"name": "u", "user": {"token": token.trim()}}],
-    });
-    let path = plane.folder().join(format!("{name}.kubeconfig"));
-    std::fs::write(&path, config.to_string()).unwrap();
-    path
 }
 
 pub fn uid(object: &Value) -> &str {

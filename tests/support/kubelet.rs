@@ -17,18 +17,21 @@
 //! containers, and a kubelet's restart: pods that run when it starts are started anew.
 //!
 //! - [`program`]: what a test says.
-//! - [`container`], [`machine`]: the life of a container and of a pod; no client, no clock.
-//! - [`status`]: what the API server gets to see of it.
+//! - [`container`], [`machine`], [`starts`]: the life of a container and of a pod; no client, no
+//!   clock.
+//! - [`status`], [`conditions`]: what the API server gets to see of it.
 //! - [`worker`]: one pod's task, and its writes.
 
+pub mod conditions;
 pub mod container;
 pub mod machine;
 pub mod program;
+pub mod starts;
 pub mod status;
 pub mod worker;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -43,12 +46,17 @@ use kube::{Api, Client, Config};
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::ControlPlane;
-use machine::key;
 use program::Knobs;
 pub use program::{Program, Settings, pods};
 
 /// Writes at once. More would only queue in the API server (its own limit for writes is 200).
 const WRITES: usize = 32;
+
+/// How many pod IPs were given. Of all stand-ins, since several may play nodes of one cluster.
+static IPS: AtomicU32 = AtomicU32::new(0);
+
+/// How many nodes got an IP; likewise.
+static NODES: AtomicU32 = AtomicU32::new(0);
 
 /// The kubelets of some nodes. Dropping it is the end of them, and of nothing that they said.
 #[derive(Debug)]
@@ -67,7 +75,8 @@ pub struct Shared {
     pub client: Client,
     /// Bounds the writes at once.
     pub writes: Semaphore,
-    ips: AtomicU32,
+    /// Whether a pod's worker panicked.
+    failed: AtomicBool,
     nodes: Mutex<HashMap<String, String>>,
 }
 
@@ -93,7 +102,10 @@ impl Kubelet {
         let client = runtime.block_on(async {
             let options = KubeConfigOptions::default();
             let config = Config::from_custom_kubeconfig(kubeconfig, &options);
-            Client::try_from(config.await.unwrap()).unwrap()
+            let mut config = config.await.unwrap();
+            // A worker tries again by itself, with what is so by then.
+            config.default_retry = false;
+            Client::try_from(config).unwrap()
         });
         let shared = Arc::new(Shared {
             knobs: Mutex::new(Knobs {
@@ -103,7 +115,7 @@ impl Kubelet {
             changed: watch::channel(()).0,
             client,
             writes: Semaphore::new(WRITES),
-            ips: AtomicU32::new(0),
+            failed: AtomicBool::new(false),
             nodes: Mutex::default(),
         });
         let nodes: HashSet<String> = nodes.iter().map(ToString::to_string).collect();
@@ -218,7 +230,7 @@ impl Drop for Kubelet {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            let failed = thread.join().is_err();
+            let failed = thread.join().is_err() || self.shared.failed.load(Ordering::SeqCst);
             assert!(
                 !failed || std::thread::panicking(),
                 "the kubelet stand-in panicked"
@@ -234,9 +246,9 @@ impl Shared {
     }
 
     /// A pod IP that no pod had before.
-    pub fn new_ip(&self) -> String {
+    pub fn new_ip() -> String {
         // 250 a /24: neither a network's address nor its broadcast.
-        let n = self.ips.fetch_add(1, Ordering::Relaxed);
+        let n = IPS.fetch_add(1, Ordering::Relaxed);
         let (net, host) = (n / 250, n % 250 + 1);
         format!("10.{}.{}.{host}", 244 + net / 256, net % 256)
     }
@@ -244,11 +256,11 @@ impl Shared {
     /// A node's IP, and whether it is only known now.
     pub fn node_ip(&self, node: &str) -> (String, bool) {
         let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        let n = nodes.len();
         let new = !nodes.contains_key(node);
-        let ip = nodes
-            .entry(node.to_owned())
-            .or_insert_with(|| format!("172.30.{}.{}", n / 250, n % 250 + 1));
+        let ip = nodes.entry(node.to_owned()).or_insert_with(|| {
+            let n = NODES.fetch_add(1, Ordering::Relaxed);
+            format!("172.30.{}.{}", n / 250, n % 250 + 1)
+        });
         (ip.clone(), new)
     }
 }
@@ -302,7 +314,13 @@ async fn hub(shared: Arc<Shared>, nodes: HashSet<String>) {
             }
             _ => {
                 let (sender, receiver) = watch::channel(pod);
-                tokio::spawn(worker::play(Arc::clone(&shared), receiver));
+                let play = tokio::spawn(worker::play(Arc::clone(&shared), receiver));
+                let shared = Arc::clone(&shared);
+                tokio::spawn(async move {
+                    if play.await.is_err_and(|error| error.is_panic()) {
+                        shared.failed.store(true, Ordering::SeqCst);
+                    }
+                });
                 workers.insert(uid, sender);
             }
         }

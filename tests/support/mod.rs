@@ -15,6 +15,8 @@
 //! - [`kubectl`]: the client: as a user would type it.
 //! - [`node`]: a Windows node, as its kubelet would register it.
 //! - [`kubelet`]: the kubelets of such nodes, played.
+//! - [`install`]: the program's own identity and Roles.
+//! - [`proxy`]: a bad network in front of the API server.
 //! - [`webhooks`]: the webhook configurations of `deploy/`, pointed at a URL.
 //!
 //! `hack/control-plane.rs` includes this module too, for `hack/run`.
@@ -25,12 +27,14 @@
 
 pub mod control_plane;
 pub mod error;
+pub mod install;
 pub mod kubectl;
 pub mod kubelet;
 pub mod layout;
 pub mod node;
 pub mod pki;
 pub mod process;
+pub mod proxy;
 pub mod tools;
 pub mod webhooks;
 
@@ -42,6 +46,7 @@ pub use error::StartError;
 pub use kubelet::Kubelet;
 pub use node::NodeOptions;
 pub use process::free_port;
+pub use proxy::Proxy;
 
 /// Says in one loud line that something needed is missing and the test proves nothing here; with
 /// `CI=true`, where everything has to be there, fails instead.

@@ -90,8 +90,7 @@ fn step(
 ) -> (Option<serde_json::Value>, Option<Instant>) {
     let now = Instant::now();
     let mut knobs = shared.knobs();
-    let mut new_ip = || shared.new_ip();
-    let due = machine.advance(pod, &mut knobs, &mut new_ip, now);
+    let due = machine.advance(pod, &mut knobs, &mut Shared::new_ip, now);
     let (wanted, at) = status::status(machine, pod, &knobs, node_ip, now);
     (status::patch(pod, &wanted), earliest(due, at))
 }
