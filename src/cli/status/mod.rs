@@ -69,14 +69,14 @@ Exit codes:
 
 Every flag is also an environment variable, shown as [env: ...].")]
 pub struct Args {
-    /// Name of a pod or of a workload; by default all
+    /// Name of a pod, of a workload or of an anchor; by default all
     name: Option<String>,
 
     #[command(flatten)]
     connection: Connection,
 
-    /// Look in all namespaces
-    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    /// Look in all namespaces, even if one is given by --namespace or its variable
+    #[arg(short = 'A', long)]
     all_namespaces: bool,
 
     /// Label selector of pods, as in app=albums,tier!=test; anchors without a pod are left out
