@@ -174,3 +174,9 @@ pub mod webhook {
     /// Evictions of anchors, at `/evict`.
     pub const EVICTIONS: &str = "evictions.native-host.io";
 }
+
+/// Documents that the command line prints.
+pub mod cli {
+    /// Their `apiVersion`. A field may be added under it; none changes or goes.
+    pub const API_VERSION: &str = "cli.native-host.io/v1";
+}

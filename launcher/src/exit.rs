@@ -68,6 +68,36 @@ impl Exit {
         self as u32
     }
 
+    /// What it means, for the person who sees it in a pod's status.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Usage => "its command line is not one of the launcher's",
+            Self::AnchorTimeout => "the anchor's status did not come in time",
+            Self::AnchorStatus => "the anchor's status file cannot be read or holds something else",
+            Self::CompartmentNotFound => {
+                "no network compartment, or more than one, holds the anchor's IP"
+            }
+            Self::CompartmentRefused => "the job could not be put into the network compartment",
+            Self::FailClosed => {
+                "the check process did not find itself in the network compartment, so the program \
+                 was not started"
+            }
+            Self::TargetNotStarted => "the program could not be started",
+            Self::AnchorChanged => {
+                "the anchor's IP or start changed, so the program's network was gone and it was ended"
+            }
+            Self::LivenessFailed => "the liveness probe failed, so the program was ended",
+            Self::StartupFailed => "the startup probe failed, so the program was ended",
+            Self::NothingToStop => "`stop` found no `run` of its container",
+            Self::StopTimeout => {
+                "the program was still there at the end of its grace period, and was ended"
+            }
+            Self::ProbeFailed => "the probe's attempt failed",
+            Self::InstallFailed => "the launcher could not be copied to where containers find it",
+            Self::System => "a Windows call failed that should not",
+        }
+    }
+
     /// Which of them a container's exit code is.
     pub fn from_code(code: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|exit| exit.code() == code)
@@ -85,6 +115,11 @@ mod tests {
             assert_eq!(Exit::from_code(exit.code()), Some(exit));
             let low = |exit: Exit| exit.code() & 0xff;
             assert!(low(exit) != 0);
+            assert!(
+                Exit::ALL[..i]
+                    .iter()
+                    .all(|&other| other.meaning() != exit.meaning())
+            );
             assert!(Exit::ALL[..i].iter().all(|&other| low(other) != low(exit)));
         }
         assert_eq!(Exit::from_code(1), None);

@@ -58,6 +58,11 @@ fn root(object: &Value) -> Option<Root> {
     }
 }
 
+/// The pod template of a workload, or the pod itself.
+pub fn template(object: &Value) -> Option<&Value> {
+    object.pointer(root(object)?.pointer)
+}
+
 fn api_group(object: &Value) -> (&str, &str) {
     let version = object["apiVersion"].as_str().unwrap_or_default();
     version.split_once('/').unwrap_or(("", version))

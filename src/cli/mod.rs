@@ -3,12 +3,16 @@
 //! Every flag is also an environment variable, and every policy key a flag; both by rule and not by
 //! hand ([`command`], [`policy_args`]), so that none can be forgotten.
 
+mod connection;
 pub mod controller;
+pub mod explain;
 pub mod inject;
 pub mod logging;
 pub mod policy_args;
 pub mod serve;
+pub mod status;
 pub mod version;
+mod yaml;
 
 use std::process::ExitCode;
 
@@ -41,6 +45,8 @@ struct Cli {
 enum Command {
     Serve(Box<Serve>),
     Inject(inject::Args),
+    Status(status::Args),
+    Explain(Box<explain::Args>),
     Version(version::Args),
 }
 
@@ -79,6 +85,8 @@ pub fn run() -> ExitCode {
     match parse(std::env::args_os()) {
         Ok(Command::Serve(args)) => serve::run(args.server, args.defaults.into_policy()),
         Ok(Command::Inject(args)) => inject::run(&args),
+        Ok(Command::Status(args)) => status::run(&args),
+        Ok(Command::Explain(args)) => explain::run(&args),
         Ok(Command::Version(args)) => version::run(&args),
         Err(error) => {
             // What cannot be printed cannot be complained of either.
@@ -131,6 +139,11 @@ fn print(bytes: &[u8]) -> ExitCode {
     }
 }
 
+/// Whether to write in colour there (<https://no-color.org>).
+fn in_colour(stream: &impl std::io::IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
@@ -150,7 +163,12 @@ mod tests {
                 .get_arguments()
                 .filter(|arg| arg.get_id() != "help")
             {
-                let flag = arg.get_long().expect("every argument has a long name");
+                if arg.is_positional() {
+                    // A name of an object: no setting, and no variable that would be one.
+                    assert_eq!((arg.get_env(), arg.get_help().is_some()), (None, true));
+                    continue;
+                }
+                let flag = arg.get_long().expect("every flag has a long name");
                 assert_eq!(arg.get_env().unwrap(), variable(flag).as_str());
                 assert!(arg.get_help().is_some(), "--{flag} says nothing");
                 flags += 1;

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::yaml;
+use crate::cli::yaml;
 
 /// One document.
 #[derive(Debug)]

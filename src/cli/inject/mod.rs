@@ -11,17 +11,16 @@ mod documents;
 mod objects;
 mod print;
 mod source;
-mod yaml;
 
 use std::collections::HashSet;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 
 use super::policy_args::PolicyArgs;
-use super::{FAILURE, USAGE};
+use super::{FAILURE, USAGE, in_colour};
 use crate::policy::Policy;
 use objects::{Fate, Namespaces};
 use print::Printed;
@@ -268,9 +267,4 @@ impl Report {
             }
         }
     }
-}
-
-/// Whether to write in colour there (<https://no-color.org>).
-fn in_colour(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

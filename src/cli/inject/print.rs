@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::documents::heading;
 use super::objects::{Fate, Reference, Treated};
-use super::yaml;
+use crate::cli::yaml;
 
 /// A document of a source, gone through.
 #[derive(Debug)]
