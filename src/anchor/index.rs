@@ -114,7 +114,7 @@ impl Index {
             })
     }
 
-    /// Takes what [`Index::keep`] kept.
+    /// Takes the recipe that was kept for a pair, if one was.
     pub fn take_recipe(&self, key: &Key) -> Option<Recipe> {
         let mut inner = self.inner();
         let recipe = inner.slots.get_mut(key)?.recipe.take();

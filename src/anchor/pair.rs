@@ -12,7 +12,7 @@
 //!
 //! The rules are asked again at every change of either pod and have no memory of their own, so any
 //! step may fail, be done twice or be done by another instance. What ends something for good
-//! ([`Step::wants_certainty`]) is only done if the same rules ask for it again on live reads.
+//! ([`Assessment::wants_certainty`]) is only done if the same rules ask for it again on live reads.
 
 use std::time::Duration;
 

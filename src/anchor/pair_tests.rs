@@ -626,7 +626,7 @@ fn take(step: Step, hp: &mut Hp, anchor: &mut Option<Anchor>) {
                     ..self::anchor().id
                 },
                 ..self::anchor()
-            })
+            });
         }
         Step::Delete(0 | 1) => *anchor = None,
         Step::Delete(grace) => {
