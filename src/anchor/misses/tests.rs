@@ -1,0 +1,494 @@
+//! What each kind misses, and what to write instead. Every selector that is told is tried out: written
+//! into the object, nothing is missed any more.
+
+#![allow(clippy::unwrap_used)]
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::names::{PREFIX, annotation, label};
+
+/// A namespace `shop` with the workload `albums`, and more where a test needs it.
+fn shop() -> Workloads {
+    let mut workloads = Workloads::default();
+    add(
+        &mut workloads,
+        "shop",
+        "albums",
+        &json!({"app": "albums"}),
+        &json!({}),
+    );
+    workloads
+}
+
+fn add(workloads: &mut Workloads, namespace: &str, workload: &str, labels: &Value, copied: &Value) {
+    let mut labels = labels.clone();
+    labels[label::WORKLOAD] = workload.into();
+    let spec = json!({"version": 1, "image": "pause", "labels": copied,
+        "containers": [{"name": "albums"}]});
+    let metadata = json!({"name": "pod", "namespace": namespace, "labels": labels,
+        "annotations": {annotation::ANCHOR_SPEC: spec.to_string()}});
+    workloads.add(&serde_json::from_value(metadata).unwrap());
+    let name = "kubernetes.io/metadata.name".to_owned();
+    workloads.set_labels(namespace, [(name, namespace.to_owned())].into());
+}
+
+/// An object; `@/` is our prefix.
+fn object(namespace: &str, spec: &str) -> DynamicObject {
+    let spec: Value = serde_json::from_str(&spec.replace("@/", PREFIX)).unwrap();
+    let metadata = json!({"name": "albums", "namespace": namespace});
+    serde_json::from_value(json!({"metadata": metadata, "spec": spec})).unwrap()
+}
+
+fn missed(kind: Kind, spec: &str, workloads: &Workloads) -> Option<String> {
+    let miss = find(kind, &object("shop", spec), workloads)?;
+    Some(miss.to_string().replace(PREFIX, "@/"))
+}
+
+#[track_caller]
+fn fine(kind: Kind, spec: &str, workloads: &Workloads) {
+    assert_eq!(missed(kind, spec, workloads), None, "{kind} {spec}");
+}
+
+/// It is missed, it is said so, and what is said to write helps.
+#[track_caller]
+fn told(kind: Kind, spec: &str, workloads: &Workloads, texts: &[&str]) {
+    let said = missed(kind, spec, workloads).unwrap();
+    for text in texts {
+        assert!(said.contains(text), "{text:?} is not in: {said}");
+    }
+    assert!(said.len() < 1024, "an Event would be cut: {said}");
+    let (spec, workloads) = obeyed(spec, &said, workloads);
+    fine(kind, &spec, &workloads);
+}
+
+/// What becomes of a spec and of the workloads if one does as one is told.
+fn obeyed(spec: &str, said: &str, workloads: &Workloads) -> (String, Workloads) {
+    let mut spec: Value = serde_json::from_str(spec).unwrap();
+    let mut copied = Vec::new();
+    // What is in backticks.
+    for written in said.split('`').skip(1).step_by(2) {
+        let (field, value) = written.split_once(": ").unwrap();
+        let value: Value = serde_saphyr::from_str(value).unwrap();
+        if field == "@/anchor-labels" {
+            copied = value.as_str().unwrap().split(',').collect();
+            continue;
+        }
+        let path = field.replace(['.', '['], "/").replace(']', "");
+        let (parent, last) = path.rsplit_once('/').unwrap_or(("", &path));
+        let parent = if parent.is_empty() {
+            String::new()
+        } else {
+            format!("/{parent}")
+        };
+        spec.pointer_mut(&parent).unwrap()[last] = value;
+    }
+    let mut relabelled = Workloads::default();
+    for (namespace, of) in workloads.namespaces() {
+        for (workload, pair) in of.pairs() {
+            let labels = json!(pair.pod);
+            let mut anchor = json!(pair.anchor);
+            for key in &copied {
+                anchor[key] = labels[key].clone();
+            }
+            add(&mut relabelled, namespace, workload, &labels, &anchor);
+        }
+    }
+    (spec.to_string(), relabelled)
+}
+
+#[test]
+fn a_service_publishes_the_nodes() {
+    let said = missed(Kind::Service, r#"{"selector": {"app": "albums"}}"#, &shop());
+    assert_eq!(
+        said.unwrap(),
+        "It selects the pods of workload albums, which are on the host network: its endpoints are the nodes' addresses, where the program does not listen. The program's address is its anchor's. Write `selector: {@/anchor: albums}`."
+    );
+}
+
+#[test]
+fn services_that_are_fine() {
+    for spec in [
+        r#"{"selector": {"@/anchor": "albums"}}"#,
+        r#"{"selector": {"app": "sales"}}"#,
+        r#"{"selector": {"app": "albums", "tier": "web"}}"#,
+        r#"{"selector": {}}"#,
+        r"{}",
+        r#"{"type": "ExternalName", "externalName": "x.example", "selector": {"app": "albums"}}"#,
+    ] {
+        fine(Kind::Service, spec, &shop());
+    }
+    let elsewhere = object("music", r#"{"selector": {"app": "albums"}}"#);
+    assert_eq!(find(Kind::Service, &elsewhere, &shop()), None);
+}
+
+#[test]
+fn a_service_of_pods_and_anchors_publishes_both() {
+    let mut workloads = Workloads::default();
+    let labels = json!({"app": "albums"});
+    add(&mut workloads, "shop", "albums", &labels, &labels);
+    let texts = [
+        "beside their anchors",
+        "`selector: {app: albums, @/role: anchor}`",
+    ];
+    told(
+        Kind::Service,
+        r#"{"selector": {"app": "albums"}}"#,
+        &workloads,
+        &texts,
+    );
+    fine(
+        Kind::Service,
+        r#"{"selector": {"app": "albums", "@/role": "anchor"}}"#,
+        &workloads,
+    );
+}
+
+#[test]
+fn a_part_of_a_workload_keeps_its_selector() {
+    let mut workloads = Workloads::default();
+    for pod in ["albums-0", "albums-1"] {
+        let labels = json!({"app": "albums", "pod": pod});
+        add(&mut workloads, "shop", "albums", &labels, &json!({}));
+    }
+    let spec = r#"{"selector": {"@/workload": "albums", "pod": "albums-0"}}"#;
+    let texts = [
+        "`@/anchor-labels: pod`",
+        "`selector: {@/anchor: albums, pod: albums-0, @/role: anchor}`",
+    ];
+    told(Kind::Service, spec, &workloads, &texts);
+    let policy = r#"{"podSelector": {"matchLabels": {"pod": "albums-0"}}}"#;
+    let texts = [
+        "`@/anchor-labels: pod`",
+        "`podSelector: {matchLabels: {pod: albums-0}}`",
+    ];
+    told(Kind::NetworkPolicy, policy, &workloads, &texts);
+    // All of it needs no copied labels.
+    let all = r#"{"selector": {"app": "albums"}}"#;
+    told(
+        Kind::Service,
+        all,
+        &workloads,
+        &["`selector: {@/anchor: albums}`"],
+    );
+}
+
+#[test]
+fn several_workloads_at_once() {
+    let mut workloads = Workloads::default();
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        add(
+            &mut workloads,
+            "shop",
+            name,
+            &json!({"tier": "web"}),
+            &json!({}),
+        );
+    }
+    let spec = r#"{"selector": {"tier": "web"}}"#;
+    let texts = [
+        "workloads a, b, c, d and 2 more",
+        "`@/anchor-labels: tier`",
+        "`selector: {tier: web, @/role: anchor}`",
+    ];
+    told(Kind::Service, spec, &workloads, &texts);
+    let of_two = r#"{"podSelector": {"matchExpressions": [{"key": "@/workload", "operator": "In", "values": ["a", "b"]}]}}"#;
+    let texts = [
+        "workloads a, b and",
+        "`podSelector: {matchExpressions: [{key: @/anchor, operator: In, values: [a, b]}]}`",
+    ];
+    told(Kind::Server, of_two, &workloads, &texts);
+}
+
+#[test]
+fn a_network_policy_does_not_hold_for_the_program() {
+    let texts = [
+        "Its podSelector selects the pods of workload albums and not their anchors.",
+        "host network, where no NetworkPolicy holds",
+        "Write `podSelector: {matchLabels: {@/anchor: albums}}`.",
+    ];
+    let spec = r#"{"podSelector": {"matchLabels": {"app": "albums"}}, "policyTypes": ["Ingress"]}"#;
+    told(Kind::NetworkPolicy, spec, &shop(), &texts);
+    for expression in [
+        r#"{"key": "app", "operator": "In", "values": ["albums", "sales"]}"#,
+        r#"{"key": "app", "operator": "Exists"}"#,
+        r#"{"key": "@/role", "operator": "DoesNotExist"}"#,
+    ] {
+        let spec = format!(r#"{{"podSelector": {{"matchExpressions": [{expression}]}}}}"#);
+        told(Kind::NetworkPolicy, &spec, &shop(), &["workload albums"]);
+    }
+}
+
+#[test]
+fn network_policies_that_are_fine() {
+    for spec in [
+        r#"{"podSelector": {}}"#,
+        r#"{"podSelector": {"matchLabels": {"@/anchor": "albums"}}}"#,
+        r#"{"podSelector": {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["sales"]}]}}"#,
+        r#"{"podSelector": {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["albums"]}]}}"#,
+        r#"{"podSelector": {"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]}}"#,
+    ] {
+        fine(Kind::NetworkPolicy, spec, &shop());
+    }
+}
+
+/// A policy for databases that lets some peers in.
+fn lets_in(from: &str) -> String {
+    format!(
+        r#"{{"podSelector": {{"matchLabels": {{"app": "db"}}}}, "policyTypes": ["Ingress"], "ingress": {from}}}"#
+    )
+}
+
+#[test]
+fn a_network_policy_does_not_let_the_program_through() {
+    let spec = lets_in(
+        r#"[{"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}, {"from": [{"podSelector": {"matchLabels": {"app": "albums"}}}]}]"#,
+    );
+    let texts = [
+        "ingress[1].from[0] selects the pods of workload albums and not their anchors, from which the program's connections come",
+        "Write `ingress[1].from[0].podSelector: {matchLabels: {@/anchor: albums}}`.",
+    ];
+    told(Kind::NetworkPolicy, &spec, &shop(), &texts);
+    let egress = r#"{"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"podSelector": {"matchLabels": {"app": "albums"}}}]}]}"#;
+    told(
+        Kind::NetworkPolicy,
+        egress,
+        &shop(),
+        &["egress[0].to[0]", "to which connections to the program go"],
+    );
+    // It says that it is not about this direction.
+    fine(
+        Kind::NetworkPolicy,
+        &egress.replace(r#"["Egress"]"#, r#"["Ingress"]"#),
+        &shop(),
+    );
+}
+
+#[test]
+fn peers_that_let_the_anchors_in_too() {
+    let albums = r#"{"podSelector": {"matchLabels": {"app": "albums"}}}"#;
+    let anchors = r#"{"podSelector": {"matchLabels": {"@/anchor": "albums"}}}"#;
+    for rules in [
+        format!(r#"[{{"from": [{albums}, {anchors}]}}]"#),
+        format!(r#"[{{"from": [{albums}]}}, {{"from": [{anchors}]}}]"#),
+        format!(r#"[{{"from": [{albums}], "ports": [{{"port": 80}}]}}, {{"from": [{anchors}]}}]"#),
+        format!(r#"[{{"from": [{albums}]}}, {{}}]"#),
+        format!(r#"[{{"from": [{albums}, {{"podSelector": {{}}}}]}}]"#),
+        format!(r#"[{{"from": [{albums}, {{"namespaceSelector": {{}}}}]}}]"#),
+        r#"[{"from": [{"namespaceSelector": {}}]}]"#.to_owned(),
+        r"[{}]".to_owned(),
+    ] {
+        fine(Kind::NetworkPolicy, &lets_in(&rules), &shop());
+    }
+    // On another port than the anchors.
+    let rules = format!(
+        r#"[{{"from": [{albums}], "ports": [{{"port": 80}}]}}, {{"from": [{anchors}], "ports": [{{"port": 443}}]}}]"#
+    );
+    told(
+        Kind::NetworkPolicy,
+        &lets_in(&rules),
+        &shop(),
+        &["ingress[0].from[0]"],
+    );
+}
+
+#[test]
+fn peers_of_other_namespaces() {
+    let spec = lets_in(
+        r#"[{"from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "shop"}}, "podSelector": {"matchLabels": {"app": "albums"}}}]}]"#,
+    );
+    let elsewhere = find(Kind::NetworkPolicy, &object("db", &spec), &shop());
+    assert!(elsewhere.unwrap().what.contains("ingress[0].from[0]"));
+    let wrong = spec.replace(r#""shop""#, r#""music""#);
+    assert_eq!(
+        find(Kind::NetworkPolicy, &object("db", &wrong), &shop()),
+        None
+    );
+    let own = lets_in(r#"[{"from": [{"podSelector": {"matchLabels": {"app": "albums"}}}]}]"#);
+    assert_eq!(
+        find(Kind::NetworkPolicy, &object("db", &own), &shop()),
+        None
+    );
+}
+
+#[test]
+fn a_server_holds_for_no_traffic() {
+    let spec = r#"{"port": "http", "podSelector": {"matchLabels": {"app": "albums"}}}"#;
+    let texts = [
+        "The mesh's proxy is in the anchor",
+        "Write `podSelector: {matchLabels: {@/anchor: albums}}`.",
+    ];
+    told(Kind::Server, spec, &shop(), &texts);
+    for spec in [
+        r#"{"port": 80, "podSelector": {"matchLabels": {"@/anchor": "albums"}}}"#,
+        r#"{"port": 80, "podSelector": {}}"#,
+        r#"{"port": 80, "externalWorkloadSelector": {"matchLabels": {"app": "albums"}}}"#,
+    ] {
+        fine(Kind::Server, spec, &shop());
+    }
+}
+
+#[test]
+fn a_pod_monitor_scrapes_nothing() {
+    let spec = r#"{"selector": {"matchLabels": {"app": "albums"}}}"#;
+    let texts = [
+        "nothing of it is scraped",
+        "Write `selector: {matchLabels: {@/anchor: albums}}`.",
+    ];
+    told(Kind::PodMonitor, spec, &shop(), &texts);
+    fine(Kind::PodMonitor, r#"{"selector": {}}"#, &shop());
+    fine(
+        Kind::PodMonitor,
+        r#"{"selector": {"matchLabels": {"@/anchor": "albums"}}}"#,
+        &shop(),
+    );
+}
+
+#[test]
+fn a_pod_monitor_looks_into_other_namespaces() {
+    let find = |from: &str| {
+        let spec = format!(
+            r#"{{"selector": {{"matchLabels": {{"app": "albums"}}}}, "namespaceSelector": {from}}}"#
+        );
+        find(Kind::PodMonitor, &object("monitoring", &spec), &shop())
+    };
+    assert!(find(r#"{"any": true}"#).is_some());
+    assert!(find(r#"{"matchNames": ["web", "shop"]}"#).is_some());
+    assert!(find(r#"{"matchNames": ["web"]}"#).is_none());
+    assert!(find(r#"{"matchNames": []}"#).is_none());
+    assert!(find(r"{}").is_none());
+}
+
+#[test]
+fn a_budget_with_anchors_cannot_be_computed() {
+    let texts = [
+        "It selects the anchors of workload albums.",
+        "DisruptionAllowed False, SyncFailed",
+    ];
+    for number in [
+        r#""maxUnavailable": 1"#,
+        r#""maxUnavailable": "50%""#,
+        r#""minAvailable": "50%""#,
+    ] {
+        let spec = format!(r#"{{"selector": {{}}, {number}}}"#);
+        told(Kind::PodDisruptionBudget, &spec, &shop(), &texts);
+    }
+    let write = "Write `selector: {matchExpressions: [{key: @/role, operator: DoesNotExist}]}`.";
+    told(
+        Kind::PodDisruptionBudget,
+        r#"{"selector": {}, "maxUnavailable": 1}"#,
+        &shop(),
+        &[write],
+    );
+}
+
+#[test]
+fn a_budget_with_a_whole_number_counts_each_replica_twice() {
+    let mut workloads = Workloads::default();
+    let labels = json!({"app": "albums"});
+    add(&mut workloads, "shop", "albums", &labels, &labels);
+    let spec = r#"{"selector": {"matchLabels": {"app": "albums"}}, "minAvailable": 2}"#;
+    let texts = [
+        "counts twice towards minAvailable: 2",
+        "Write `selector: {matchLabels: {app: albums}, matchExpressions: [{key: @/role, operator: DoesNotExist}]}`.",
+    ];
+    told(Kind::PodDisruptionBudget, spec, &workloads, &texts);
+}
+
+#[test]
+fn a_budget_of_anchors_alone() {
+    let spec = r#"{"selector": {"matchLabels": {"@/anchor": "albums"}}, "minAvailable": 2}"#;
+    let texts = [
+        "protects nothing",
+        "Write `selector: {matchLabels: {@/workload: albums}}`.",
+    ];
+    told(Kind::PodDisruptionBudget, spec, &shop(), &texts);
+}
+
+#[test]
+fn budgets_that_are_right() {
+    for selector in [
+        r#"{"matchLabels": {"app": "albums"}}"#,
+        r#"{"matchLabels": {"@/workload": "albums"}}"#,
+        r#"{"matchExpressions": [{"key": "@/role", "operator": "DoesNotExist"}]}"#,
+        r#"{"matchLabels": {"app": "sales"}}"#,
+        "null",
+    ] {
+        let spec = format!(r#"{{"selector": {selector}, "maxUnavailable": 1}}"#);
+        fine(Kind::PodDisruptionBudget, &spec, &shop());
+    }
+}
+
+#[test]
+fn pods_without_an_anchor_to_be_are_no_workload() {
+    let mut workloads = Workloads::default();
+    for annotations in [json!({}), json!({annotation::ANCHOR_SPEC: "nonsense"})] {
+        let metadata = json!({"name": "pod", "namespace": "shop", "annotations": annotations,
+            "labels": {label::WORKLOAD: "albums", "app": "albums"}});
+        workloads.add(&serde_json::from_value(metadata).unwrap());
+    }
+    assert!(workloads.is_empty());
+}
+
+#[test]
+fn a_thousand_replicas_are_not_all_kept() {
+    let mut workloads = Workloads::default();
+    for pod in 0..1000 {
+        let labels = json!({"app": "albums", "pod": format!("albums-{pod}")});
+        add(&mut workloads, "shop", "albums", &labels, &json!({}));
+    }
+    assert_eq!(workloads.namespace("shop").unwrap().pairs().count(), 100);
+}
+
+#[test]
+fn what_is_no_selector_selects_nothing() {
+    for selector in [
+        r#"{"matchExpressions": [{"key": "app", "operator": "Like", "values": ["a"]}]}"#,
+        r#"{"matchLabels": ["app"]}"#,
+        r#""app=albums""#,
+    ] {
+        let spec = format!(r#"{{"podSelector": {selector}, "selector": {selector}}}"#);
+        for kind in Kind::ALL {
+            fine(*kind, &spec, &shop());
+        }
+    }
+}
+
+#[test]
+fn values_that_yaml_would_take_for_something_else_are_quoted() {
+    let mut workloads = Workloads::default();
+    for name in ["true", "007"] {
+        add(
+            &mut workloads,
+            "shop",
+            name,
+            &json!({"app": "albums", "v": name}),
+            &json!({}),
+        );
+        let spec = format!(r#"{{"podSelector": {{"matchLabels": {{"v": "{name}"}}}}}}"#);
+        let text = format!(r#"{{matchLabels: {{@/anchor: "{name}"}}}}"#);
+        told(Kind::Server, &spec, &workloads, &[&text]);
+    }
+}
+
+#[test]
+fn a_generation_is_what_the_author_changed() {
+    let of = |kind, object: &DynamicObject| generation(kind, object);
+    let service = object(
+        "shop",
+        r#"{"selector": {"app": "albums"}, "clusterIP": "10.0.0.1"}"#,
+    );
+    let mut same = object(
+        "shop",
+        r#"{"selector": {"app": "albums"}, "clusterIP": "10.0.0.2"}"#,
+    );
+    same.metadata.resource_version = Some("9".into());
+    assert_eq!(of(Kind::Service, &service), of(Kind::Service, &same));
+    let other = object("shop", r#"{"selector": {"app": "sales"}}"#);
+    assert_ne!(of(Kind::Service, &service), of(Kind::Service, &other));
+    let mut first = object("shop", r#"{"podSelector": {}}"#);
+    let mut second = first.clone();
+    first.metadata.generation = Some(1);
+    second.metadata.generation = Some(2);
+    assert_ne!(of(Kind::Server, &first), of(Kind::Server, &second));
+}
