@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::names::{PREFIX, annotation, label};
+use crate::names::{PREFIX, annotation, label, policy};
 
 /// A namespace `shop` with the workload `albums`, and more where a test needs it.
 fn shop() -> Workloads {
@@ -65,13 +65,14 @@ fn told(kind: Kind, spec: &str, workloads: &Workloads, texts: &[&str]) {
 /// What becomes of a spec and of the workloads if one does as one is told.
 fn obeyed(spec: &str, said: &str, workloads: &Workloads) -> (String, Workloads) {
     let mut spec: Value = serde_json::from_str(spec).unwrap();
-    let mut copied = Vec::new();
+    let mut copied: Vec<String> = Vec::new();
     // What is in backticks.
-    for written in said.split('`').skip(1).step_by(2) {
+    for written in said.replace("@/", PREFIX).split('`').skip(1).step_by(2) {
         let (field, value) = written.split_once(": ").unwrap();
         let value: Value = serde_saphyr::from_str(value).unwrap();
-        if field == "@/anchor-labels" {
-            copied = value.as_str().unwrap().split(',').collect();
+        if field == policy::ANCHOR_LABELS {
+            let keys = value.as_str().unwrap().split(',');
+            copied = keys.map(str::to_owned).collect();
             continue;
         }
         let path = field.replace(['.', '['], "/").replace(']', "");
@@ -89,7 +90,7 @@ fn obeyed(spec: &str, said: &str, workloads: &Workloads) -> (String, Workloads) 
             let labels = json!(pair.pod);
             let mut anchor = json!(pair.anchor);
             for key in &copied {
-                anchor[key] = labels[key].clone();
+                anchor[key.as_str()] = labels[key.as_str()].clone();
             }
             add(&mut relabelled, namespace, workload, &labels, &anchor);
         }
