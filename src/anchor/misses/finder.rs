@@ -107,7 +107,10 @@ impl Finder {
     /// Looks through the cluster once.
     async fn look(&mut self) -> Result<(), ListError> {
         let workloads = self.workloads().await?;
-        let groups = self.groups().await?;
+        let groups = match workloads.is_empty() {
+            true => BTreeMap::new(),
+            false => self.groups().await?,
+        };
         for &kind in Kind::ALL {
             match self.look_at(kind, &groups, &workloads).await {
                 Ok(seen) => {
@@ -264,11 +267,11 @@ fn identity(metadata: &ObjectMeta) -> Option<Identity> {
     })
 }
 
-/// Somewhat less, by chance, so that instances and clusters do not ask in step.
+/// Four fifths of it and somewhat more, by chance, so that clusters do not ask in step.
 fn jittered(wait: Duration) -> Duration {
     // Every RandomState is keyed by the system's random numbers.
     let random = RandomState::new().build_hasher().finish() % 1000;
-    wait - wait * u32::try_from(random).unwrap_or_default() / 5000
+    wait * 4 / 5 + wait * u32::try_from(random).unwrap_or_default() / 5000
 }
 
 /// Only the leader counts: at zero again once it leads no longer.
@@ -281,3 +284,7 @@ impl Drop for Gauges {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "finder_tests.rs"]
+mod tests;

@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod budgets;
+mod network_policies;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -202,117 +205,6 @@ fn several_workloads_at_once() {
 }
 
 #[test]
-fn a_network_policy_does_not_hold_for_the_program() {
-    let texts = [
-        "Its podSelector selects the pods of workload albums and not their anchors.",
-        "host network, where no NetworkPolicy holds",
-        "Write `podSelector: {matchLabels: {@/anchor: albums}}`.",
-    ];
-    let spec = r#"{"podSelector": {"matchLabels": {"app": "albums"}}, "policyTypes": ["Ingress"]}"#;
-    told(Kind::NetworkPolicy, spec, &shop(), &texts);
-    for expression in [
-        r#"{"key": "app", "operator": "In", "values": ["albums", "sales"]}"#,
-        r#"{"key": "app", "operator": "Exists"}"#,
-        r#"{"key": "@/role", "operator": "DoesNotExist"}"#,
-    ] {
-        let spec = format!(r#"{{"podSelector": {{"matchExpressions": [{expression}]}}}}"#);
-        told(Kind::NetworkPolicy, &spec, &shop(), &["workload albums"]);
-    }
-}
-
-#[test]
-fn network_policies_that_are_fine() {
-    for spec in [
-        r#"{"podSelector": {}}"#,
-        r#"{"podSelector": {"matchLabels": {"@/anchor": "albums"}}}"#,
-        r#"{"podSelector": {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["sales"]}]}}"#,
-        r#"{"podSelector": {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["albums"]}]}}"#,
-        r#"{"podSelector": {"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]}}"#,
-    ] {
-        fine(Kind::NetworkPolicy, spec, &shop());
-    }
-}
-
-/// A policy for databases that lets some peers in.
-fn lets_in(from: &str) -> String {
-    format!(
-        r#"{{"podSelector": {{"matchLabels": {{"app": "db"}}}}, "policyTypes": ["Ingress"], "ingress": {from}}}"#
-    )
-}
-
-#[test]
-fn a_network_policy_does_not_let_the_program_through() {
-    let spec = lets_in(
-        r#"[{"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}, {"from": [{"podSelector": {"matchLabels": {"app": "albums"}}}]}]"#,
-    );
-    let texts = [
-        "ingress[1].from[0] selects the pods of workload albums and not their anchors, from which the program's connections come",
-        "Write `ingress[1].from[0].podSelector: {matchLabels: {@/anchor: albums}}`.",
-    ];
-    told(Kind::NetworkPolicy, &spec, &shop(), &texts);
-    let egress = r#"{"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"podSelector": {"matchLabels": {"app": "albums"}}}]}]}"#;
-    told(
-        Kind::NetworkPolicy,
-        egress,
-        &shop(),
-        &["egress[0].to[0]", "to which connections to the program go"],
-    );
-    // It says that it is not about this direction.
-    fine(
-        Kind::NetworkPolicy,
-        &egress.replace(r#"["Egress"]"#, r#"["Ingress"]"#),
-        &shop(),
-    );
-}
-
-#[test]
-fn peers_that_let_the_anchors_in_too() {
-    let albums = r#"{"podSelector": {"matchLabels": {"app": "albums"}}}"#;
-    let anchors = r#"{"podSelector": {"matchLabels": {"@/anchor": "albums"}}}"#;
-    for rules in [
-        format!(r#"[{{"from": [{albums}, {anchors}]}}]"#),
-        format!(r#"[{{"from": [{albums}]}}, {{"from": [{anchors}]}}]"#),
-        format!(r#"[{{"from": [{albums}], "ports": [{{"port": 80}}]}}, {{"from": [{anchors}]}}]"#),
-        format!(r#"[{{"from": [{albums}]}}, {{}}]"#),
-        format!(r#"[{{"from": [{albums}, {{"podSelector": {{}}}}]}}]"#),
-        format!(r#"[{{"from": [{albums}, {{"namespaceSelector": {{}}}}]}}]"#),
-        r#"[{"from": [{"namespaceSelector": {}}]}]"#.to_owned(),
-        r"[{}]".to_owned(),
-    ] {
-        fine(Kind::NetworkPolicy, &lets_in(&rules), &shop());
-    }
-    // On another port than the anchors.
-    let rules = format!(
-        r#"[{{"from": [{albums}], "ports": [{{"port": 80}}]}}, {{"from": [{anchors}], "ports": [{{"port": 443}}]}}]"#
-    );
-    told(
-        Kind::NetworkPolicy,
-        &lets_in(&rules),
-        &shop(),
-        &["ingress[0].from[0]"],
-    );
-}
-
-#[test]
-fn peers_of_other_namespaces() {
-    let spec = lets_in(
-        r#"[{"from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "shop"}}, "podSelector": {"matchLabels": {"app": "albums"}}}]}]"#,
-    );
-    let elsewhere = find(Kind::NetworkPolicy, &object("db", &spec), &shop());
-    assert!(elsewhere.unwrap().what.contains("ingress[0].from[0]"));
-    let wrong = spec.replace(r#""shop""#, r#""music""#);
-    assert_eq!(
-        find(Kind::NetworkPolicy, &object("db", &wrong), &shop()),
-        None
-    );
-    let own = lets_in(r#"[{"from": [{"podSelector": {"matchLabels": {"app": "albums"}}}]}]"#);
-    assert_eq!(
-        find(Kind::NetworkPolicy, &object("db", &own), &shop()),
-        None
-    );
-}
-
-#[test]
 fn a_server_holds_for_no_traffic() {
     let spec = r#"{"port": "http", "podSelector": {"matchLabels": {"app": "albums"}}}"#;
     let texts = [
@@ -358,66 +250,6 @@ fn a_pod_monitor_looks_into_other_namespaces() {
     assert!(find(r#"{"matchNames": ["web"]}"#).is_none());
     assert!(find(r#"{"matchNames": []}"#).is_none());
     assert!(find(r"{}").is_none());
-}
-
-#[test]
-fn a_budget_with_anchors_cannot_be_computed() {
-    let texts = [
-        "It selects the anchors of workload albums.",
-        "DisruptionAllowed False, SyncFailed",
-    ];
-    for number in [
-        r#""maxUnavailable": 1"#,
-        r#""maxUnavailable": "50%""#,
-        r#""minAvailable": "50%""#,
-    ] {
-        let spec = format!(r#"{{"selector": {{}}, {number}}}"#);
-        told(Kind::PodDisruptionBudget, &spec, &shop(), &texts);
-    }
-    let write = "Write `selector: {matchExpressions: [{key: @/role, operator: DoesNotExist}]}`.";
-    told(
-        Kind::PodDisruptionBudget,
-        r#"{"selector": {}, "maxUnavailable": 1}"#,
-        &shop(),
-        &[write],
-    );
-}
-
-#[test]
-fn a_budget_with_a_whole_number_counts_each_replica_twice() {
-    let mut workloads = Workloads::default();
-    let labels = json!({"app": "albums"});
-    add(&mut workloads, "shop", "albums", &labels, &labels);
-    let spec = r#"{"selector": {"matchLabels": {"app": "albums"}}, "minAvailable": 2}"#;
-    let texts = [
-        "counts twice towards minAvailable: 2",
-        "Write `selector: {matchLabels: {app: albums}, matchExpressions: [{key: @/role, operator: DoesNotExist}]}`.",
-    ];
-    told(Kind::PodDisruptionBudget, spec, &workloads, &texts);
-}
-
-#[test]
-fn a_budget_of_anchors_alone() {
-    let spec = r#"{"selector": {"matchLabels": {"@/anchor": "albums"}}, "minAvailable": 2}"#;
-    let texts = [
-        "protects nothing",
-        "Write `selector: {matchLabels: {@/workload: albums}}`.",
-    ];
-    told(Kind::PodDisruptionBudget, spec, &shop(), &texts);
-}
-
-#[test]
-fn budgets_that_are_right() {
-    for selector in [
-        r#"{"matchLabels": {"app": "albums"}}"#,
-        r#"{"matchLabels": {"@/workload": "albums"}}"#,
-        r#"{"matchExpressions": [{"key": "@/role", "operator": "DoesNotExist"}]}"#,
-        r#"{"matchLabels": {"app": "sales"}}"#,
-        "null",
-    ] {
-        let spec = format!(r#"{{"selector": {selector}, "maxUnavailable": 1}}"#);
-        fine(Kind::PodDisruptionBudget, &spec, &shop());
-    }
 }
 
 #[test]
