@@ -107,9 +107,10 @@ impl Finder {
     /// Looks through the cluster once.
     async fn look(&mut self) -> Result<(), ListError> {
         let workloads = self.workloads().await?;
-        let groups = match workloads.is_empty() {
-            true => BTreeMap::new(),
-            false => self.groups().await?,
+        let groups = if workloads.is_empty() {
+            BTreeMap::new()
+        } else {
+            self.groups().await?
         };
         for &kind in Kind::ALL {
             match self.look_at(kind, &groups, &workloads).await {
@@ -225,6 +226,8 @@ impl Finder {
                 for object in page {
                     self.judge(kind, resource, &object, workloads, &mut seen)
                         .await;
+                    // The pairs have the same thread, and go first.
+                    tokio::task::yield_now().await;
                 }
             }
         }

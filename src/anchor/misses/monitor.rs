@@ -37,6 +37,6 @@ pub fn miss(namespace: &str, spec: &Value, workloads: &Workloads) -> Option<Miss
         ),
         way_out: selection
             .instead(&selector)
-            .sentence("selector", as_selector),
+            .sentences("selector", as_selector),
     })
 }

@@ -9,24 +9,26 @@ use kube::core::{Selector, SelectorExt as _};
 use serde_json::Value;
 
 use super::selection::{Instead, Selection, as_selector, label_selector, named};
-use super::workloads::Pair;
+use super::workloads::{Labels, Namespace, Pair};
 use super::{Miss, Workloads};
 
 /// What a NetworkPolicy's spec misses.
 pub fn miss(namespace: &str, spec: &Value, workloads: &Workloads) -> Option<Miss> {
     let mut what = Vec::new();
     let mut way_out = Vec::new();
+    let mut or_copy = None;
     if let Some((missed, instead)) = subject(namespace, spec, workloads) {
         what.push(format!(
             "Its podSelector selects the pods of {missed} and not their anchors. The pods are on the host network, where no NetworkPolicy holds; the program's traffic is the anchors', and this one does not cover it.",
         ));
         way_out.push(instead.sentence("podSelector", as_selector));
+        or_copy = instead.or_copy();
     }
     for direction in [Direction::Ingress, Direction::Egress] {
-        // One of each direction says enough.
         let rules = direction.rules(spec);
+        // One of each direction says enough.
         let found =
-            (0..rules.len()).find_map(|at| peers(namespace, direction, rules, at, workloads));
+            (0..rules.len()).find_map(|at| peer(namespace, direction, &rules, at, workloads));
         if let Some(found) = found {
             what.push(format!(
                 "{} selects the pods of {} and not their anchors, {}: this rule does not allow it.",
@@ -36,8 +38,10 @@ pub fn miss(namespace: &str, spec: &Value, workloads: &Workloads) -> Option<Miss
             ));
             let field = format!("{}.podSelector", found.field);
             way_out.push(found.instead.sentence(&field, as_selector));
+            or_copy = or_copy.or(found.instead.or_copy());
         }
     }
+    way_out.extend(or_copy);
     if what.is_empty() {
         return None;
     }
@@ -66,24 +70,17 @@ enum Direction {
 
 impl Direction {
     /// The rules, where the policy is about this direction at all.
-    fn rules(self, spec: &Value) -> &[Value] {
-        let (kind, field) = match self {
-            Self::Ingress => ("Ingress", "ingress"),
-            Self::Egress => ("Egress", "egress"),
+    fn rules(self, spec: &Value) -> Vec<Rule<'_>> {
+        let (kind, rules, peers) = match self {
+            Self::Ingress => ("Ingress", &spec["ingress"], "from"),
+            Self::Egress => ("Egress", &spec["egress"], "to"),
         };
         let kinds = spec["policyTypes"].as_array();
         if kinds.is_some_and(|kinds| kinds.iter().all(|one| one != kind)) {
-            return &[];
+            return Vec::new();
         }
-        spec[field].as_array().map_or(&[], Vec::as_slice)
-    }
-
-    /// Where a rule's peers stand.
-    const fn peers(self) -> &'static str {
-        match self {
-            Self::Ingress => "from",
-            Self::Egress => "to",
-        }
+        let rules = rules.as_array().into_iter().flatten();
+        rules.map(|rule| Rule::of(rule, peers)).collect()
     }
 
     fn field(self, rule: usize, peer: usize) -> String {
@@ -107,28 +104,65 @@ struct Found {
     instead: Instead,
 }
 
+/// One rule of a direction.
+struct Rule<'s> {
+    /// Null or empty for all.
+    ports: &'s Value,
+    /// Those that are named by addresses are None. Without any the rule is for everybody.
+    peers: Vec<Option<Peer>>,
+}
+
+impl<'s> Rule<'s> {
+    fn of(rule: &'s Value, peers: &str) -> Self {
+        let peers = rule[peers].as_array().into_iter().flatten();
+        Rule {
+            ports: &rule["ports"],
+            peers: peers.map(Peer::of).collect(),
+        }
+    }
+
+    /// Whether it is for all the ports that another one is for.
+    fn covers(&self, other: &Rule<'_>) -> bool {
+        let all = self.ports.as_array().is_none_or(Vec::is_empty);
+        all || self.ports == other.ports
+    }
+
+    /// Whether it lets an anchor's traffic through, in a policy of the namespace `own`.
+    fn lets_in(&self, own: &str, name: &str, namespace: &Namespace, anchor: &Labels) -> bool {
+        let mut peers = self.peers.iter().flatten();
+        self.peers.is_empty()
+            || peers.any(|peer| {
+                peer.looks_into(own, name, &namespace.labels) && peer.pods.matches(anchor)
+            })
+    }
+}
+
 /// The first peer of a rule that lets pods through and their anchors not, where no other peer lets
 /// the anchors through on the same ports.
-fn peers(
-    namespace: &str,
+fn peer(
+    own: &str,
     direction: Direction,
-    rules: &[Value],
+    rules: &[Rule<'_>],
     at: usize,
     workloads: &Workloads,
 ) -> Option<Found> {
     let rule = &rules[at];
-    let peers = rule[direction.peers()].as_array()?;
-    let others: Vec<_> = rules.iter().filter(|other| covers(other, rule)).collect();
-    peers.iter().enumerate().find_map(|(i, peer)| {
-        let peer = Peer::of(peer)?;
-        let let_in = |name: &str, of: &super::workloads::Namespace, pair: &Pair| {
-            let anchor = |all: &&&Value| lets_in(all, direction, namespace, (name, of), pair);
-            others.iter().any(|other| anchor(&other))
-        };
+    let others: Vec<_> = rules.iter().filter(|other| other.covers(rule)).collect();
+    let let_in = |name: &str, namespace: &Namespace, pair: &Pair| {
+        let mut others = others.iter();
+        others.any(|other| other.lets_in(own, name, namespace, &pair.anchor))
+    };
+    let let_in = &let_in;
+    rule.peers.iter().enumerate().find_map(|(i, peer)| {
+        let peer = peer.as_ref()?;
         let pairs = workloads
             .namespaces()
-            .filter(|(name, of)| peer.looks_into(namespace, name, &of.labels))
-            .flat_map(|(name, of)| of.pairs().filter(move |(_, pair)| !let_in(name, of, pair)));
+            .filter(|(name, of)| peer.looks_into(own, name, &of.labels))
+            .flat_map(|(name, of)| {
+                let takes = |pair: &Pair| peer.pods.matches(&pair.pod);
+                of.pairs()
+                    .filter(move |(_, pair)| !takes(pair) || !let_in(name, of, pair))
+            });
         let selection = Selection::of(&peer.pods, pairs);
         if selection.missed.is_empty() {
             return None;
@@ -139,30 +173,6 @@ fn peers(
             missed: named(selection.missed),
             instead,
         })
-    })
-}
-
-/// Whether a rule is for all the ports that another one is for.
-fn covers(rule: &Value, other: &Value) -> bool {
-    let ports = rule["ports"].as_array().filter(|ports| !ports.is_empty());
-    ports.is_none_or(|_| rule["ports"] == other["ports"])
-}
-
-/// Whether a rule lets an anchor's traffic through.
-fn lets_in(
-    rule: &Value,
-    direction: Direction,
-    own: &str,
-    (namespace, of): (&str, &super::workloads::Namespace),
-    pair: &Pair,
-) -> bool {
-    let peers = rule[direction.peers()].as_array();
-    // Without peers a rule is for everybody.
-    peers.is_none_or(|peers| {
-        peers.is_empty()
-            || peers.iter().filter_map(Peer::of).any(|peer| {
-                peer.looks_into(own, namespace, &of.labels) && peer.pods.matches(&pair.anchor)
-            })
     })
 }
 
@@ -191,7 +201,7 @@ impl Peer {
         })
     }
 
-    fn looks_into(&self, own: &str, name: &str, labels: &super::workloads::Labels) -> bool {
+    fn looks_into(&self, own: &str, name: &str, labels: &Labels) -> bool {
         match &self.namespaces {
             None => own == name,
             Some(selector) => selector.matches(labels),

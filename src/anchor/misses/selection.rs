@@ -71,13 +71,25 @@ impl<'w> Selection<'w> {
             return Instead {
                 selector: anchors.into(),
                 copied: BTreeSet::new(),
+                could_copy: if selector.clone().into_iter().any(|e| ours(key(&e))) {
+                    // It is for workloads only, and as it is no anchor meets it.
+                    BTreeSet::new()
+                } else {
+                    theirs(selector)
+                },
             };
         }
         // A part of a workload, or several: only the labels tell which, so the anchors need them too.
-        let selector: Selector = selector.clone().into_iter().map(of_the_anchor).collect();
-        let keys = selector.clone().into_iter().map(|e| key(&e).to_owned());
-        let copied = keys.filter(|key| !ours(key)).collect();
-        Instead { selector, copied }
+        // What is asked of labels that only anchors have keeps anchors out, since the pods met it.
+        let asked = selector.clone().into_iter();
+        let asked = asked.filter(|e| !label::RESERVED.contains(&key(e)));
+        let selector: Selector = asked.map(of_the_anchor).collect();
+        let copied = theirs(&selector);
+        Instead {
+            selector,
+            copied,
+            could_copy: BTreeSet::new(),
+        }
     }
 }
 
@@ -88,6 +100,8 @@ pub(super) struct Instead {
     pub(super) selector: Selector,
     /// Keys of labels that the anchors need for it.
     pub(super) copied: BTreeSet<String>,
+    /// Keys of labels with which the anchors would do for the selector as it is.
+    could_copy: BTreeSet<String>,
 }
 
 impl Instead {
@@ -105,13 +119,42 @@ impl Instead {
         if self.copied.is_empty() {
             return format!("Write `{field}: {selector}`.");
         }
-        let keys: Vec<_> = self.copied.iter().map(String::as_str).collect();
         format!(
-            "Annotate the workload's pods with `{}: {}`, so that their anchors have these labels too, and write `{field}: {selector}`.",
-            policy::ANCHOR_LABELS,
-            text(&keys.join(","))
+            "Annotate the workload's pods with {}, so that their anchors have these labels too, and write `{field}: {selector}`.",
+            annotation(&self.copied)
         )
     }
+
+    /// The other way, where anchors beside the pods do no harm: who obeys the first one leaves out
+    /// pods that have the same labels and are no workload's, of which nothing is known here.
+    pub(super) fn or_copy(&self) -> Option<String> {
+        let annotation = (!self.could_copy.is_empty()).then(|| annotation(&self.could_copy))?;
+        Some(format!(
+            "If it is for other pods too, leave it as it is and annotate the workload's pods with {annotation}."
+        ))
+    }
+
+    /// Both ways.
+    pub(super) fn sentences(&self, field: &str, form: fn(&Selector) -> String) -> String {
+        let one = self.sentence(field, form);
+        let other = self.or_copy();
+        match other {
+            Some(other) => format!("{one} {other}"),
+            None => one,
+        }
+    }
+}
+
+/// The annotation that copies labels to the anchors.
+fn annotation(keys: &BTreeSet<String>) -> String {
+    let keys: Vec<_> = keys.iter().map(String::as_str).collect();
+    format!("`{}: {}`", policy::ANCHOR_LABELS, text(&keys.join(",")))
+}
+
+/// The keys of a selector that are the author's.
+fn theirs(selector: &Selector) -> BTreeSet<String> {
+    let keys = selector.clone().into_iter().map(|e| key(&e).to_owned());
+    keys.filter(|key| !ours(key)).collect()
 }
 
 /// The same selector for anchors only.

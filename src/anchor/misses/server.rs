@@ -24,6 +24,6 @@ pub fn miss(namespace: &str, spec: &Value, workloads: &Workloads) -> Option<Miss
         ),
         way_out: selection
             .instead(&selector)
-            .sentence("podSelector", as_selector),
+            .sentences("podSelector", as_selector),
     })
 }

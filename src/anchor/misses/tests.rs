@@ -61,8 +61,11 @@ fn told(kind: Kind, spec: &str, workloads: &Workloads, texts: &[&str]) {
         assert!(said.contains(text), "{text:?} is not in: {said}");
     }
     assert!(said.len() < 1024, "an Event would be cut: {said}");
-    let (spec, workloads) = obeyed(spec, &said, workloads);
-    fine(kind, &spec, &workloads);
+    // One of the two ways, where there are two.
+    for said in said.split("If it is for other pods too") {
+        let (spec, workloads) = obeyed(spec, said, workloads);
+        fine(kind, &spec, &workloads);
+    }
 }
 
 /// What becomes of a spec and of the workloads if one does as one is told.
@@ -175,6 +178,14 @@ fn a_part_of_a_workload_keeps_its_selector() {
         &workloads,
         &["`selector: {@/anchor: albums}`"],
     );
+}
+
+#[test]
+fn a_selector_by_our_own_label_is_for_no_other_pods() {
+    let spec = r#"{"selector": {"matchLabels": {"app": "albums", "@/workload": "albums"}}}"#;
+    told(Kind::PodMonitor, spec, &shop(), &["Write `selector"]);
+    let said = missed(Kind::PodMonitor, spec, &shop()).unwrap();
+    assert!(!said.contains("other pods"), "{said}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ fn a_network_policy_does_not_hold_for_the_program() {
     let texts = [
         "Its podSelector selects the pods of workload albums and not their anchors.",
         "host network, where no NetworkPolicy holds",
-        "Write `podSelector: {matchLabels: {@/anchor: albums}}`.",
+        "Write `podSelector: {matchLabels: {@/anchor: albums}}`. If it is for other pods too, leave it as it is and annotate the workload's pods with `@/anchor-labels: app`.",
     ];
     let spec = r#"{"podSelector": {"matchLabels": {"app": "albums"}}, "policyTypes": ["Ingress"]}"#;
     told(Kind::NetworkPolicy, spec, &shop(), &texts);
@@ -110,5 +110,42 @@ fn peers_of_other_namespaces() {
     assert_eq!(
         find(Kind::NetworkPolicy, &object("db", &own), &shop()),
         None
+    );
+}
+
+#[test]
+fn a_selector_that_leaves_anchors_out_is_told_without_that() {
+    let mut workloads = shop();
+    add(
+        &mut workloads,
+        "shop",
+        "sales",
+        &json!({"app": "sales"}),
+        &json!({}),
+    );
+    let spec = r#"{"podSelector": {"matchExpressions": [{"key": "app", "operator": "Exists"}, {"key": "@/role", "operator": "DoesNotExist"}]}}"#;
+    let texts = [
+        "`@/anchor-labels: app`",
+        "`podSelector: {matchExpressions: [{key: app, operator: Exists}]}`",
+    ];
+    told(Kind::NetworkPolicy, spec, &workloads, &texts);
+}
+
+#[test]
+fn a_rule_may_name_several_workloads_of_which_one_is_let_in() {
+    let mut workloads = shop();
+    add(
+        &mut workloads,
+        "shop",
+        "sales",
+        &json!({"app": "sales"}),
+        &json!({}),
+    );
+    let rules = r#"[{"from": [{"podSelector": {"matchExpressions": [{"key": "app", "operator": "Exists"}]}}, {"podSelector": {"matchLabels": {"@/anchor": "albums"}}}]}]"#;
+    told(
+        Kind::NetworkPolicy,
+        &lets_in(rules),
+        &workloads,
+        &["ingress[0].from[0]", "workload sales "],
     );
 }
