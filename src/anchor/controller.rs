@@ -17,6 +17,7 @@ use super::index::{Index, Side};
 use super::leadership::{Election, Fence, SharedFence};
 use super::limits::{Bucket, Patience};
 use super::metrics::Metrics;
+use super::misses::Finder;
 use super::queue::Queue;
 use super::rules::Rules;
 use super::worker::Worker;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub rules: Rules,
     /// The time between two replacements, after a first few.
     pub replace_interval: Duration,
+    /// The time between two looks for what misses anchors.
+    pub misses_interval: Duration,
 }
 
 /// See the module.
@@ -148,11 +151,13 @@ impl Controller {
         self.metrics.leader.set(1);
         let identity = self.settings.election.identity.clone();
         let (fence, metrics) = (Arc::clone(fence), Arc::clone(&self.metrics));
+        let events = Events::start(client.clone(), identity, Arc::clone(&fence), metrics);
+        let events = Arc::new(events);
         let worker = Arc::new(Worker {
             index: Arc::clone(&self.index),
             queue: Arc::clone(&self.queue),
-            writer: Writer::new(client.clone(), Arc::clone(&fence), Arc::clone(&metrics)),
-            events: Events::start(client.clone(), identity, fence, metrics),
+            writer: Writer::new(client.clone(), fence, Arc::clone(&self.metrics)),
+            events: Arc::clone(&events),
             rules: self.settings.rules,
             replacing: Bucket::new(REPLACE_BURST, self.settings.replace_interval),
             patience: Patience::default(),
@@ -165,6 +170,14 @@ impl Controller {
             let worker = Arc::clone(&worker);
             workers.spawn(async move { worker.work().await });
         }
+        let finder = Finder::new(
+            client.clone(),
+            events,
+            Arc::clone(&self.metrics),
+            self.index.newcomers(),
+            self.settings.misses_interval,
+        );
+        workers.spawn(finder.run());
         let _ = leading.wait_for(|leads| !*leads).await;
         tracing::warn!("leading no longer");
         workers.shutdown().await;

@@ -60,13 +60,16 @@ impl Events {
             controller: REPORTER.to_owned(),
             instance: Some(instance),
         };
-        let recorder = Recorder::new(client, reporter);
         let counters = Arc::clone(&metrics);
         tokio::spawn(async move {
             while let Some((regarding, note)) = next.recv().await {
                 if !fence.is_open() {
                     continue;
                 }
+                // One for each: a recorder that remembers takes another sentence of the same reason for
+                // a repetition, counts it up and leaves the old text (`EventKey` has no note). The
+                // same sentence does not come here twice.
+                let recorder = Recorder::new(client.clone(), reporter.clone());
                 let answer = recorder.publish(&event(note), &regarding).await;
                 counters.request(Request::Event, &answer);
                 if let Err(error) = answer {

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::metrics::Metrics;
+use super::misses::Newcomers;
 use super::pair::State;
 use super::queue::{Key, Lane, Queue};
 use super::recipe::Recipe;
@@ -70,6 +71,7 @@ pub struct Index {
     inner: Mutex<Inner>,
     queue: Arc<Queue>,
     metrics: Arc<Metrics>,
+    newcomers: Arc<Newcomers>,
     synced: watch::Sender<bool>,
 }
 
@@ -80,6 +82,7 @@ impl Index {
             inner: Mutex::default(),
             queue,
             metrics,
+            newcomers: Arc::default(),
             synced: watch::Sender::new(false),
         }
     }
@@ -91,6 +94,11 @@ impl Index {
     /// Whether both watches have shown all there is.
     pub fn synced(&self) -> watch::Receiver<bool> {
         self.synced.subscribe()
+    }
+
+    /// Tells of workloads that were not there before.
+    pub fn newcomers(&self) -> Arc<Newcomers> {
+        Arc::clone(&self.newcomers)
     }
 
     /// Has every pair looked at: for a new leader.
@@ -188,6 +196,9 @@ impl Index {
 
     fn observe_hp(&self, hp: Hp, pod: &Pod) {
         let key = Arc::clone(&hp.id.uid);
+        if let Some(workload) = hp.workload.as_deref().filter(|_| hp.marked) {
+            self.newcomers.saw(&hp.id.namespace, workload);
+        }
         let mut inner = self.inner();
         let list = inner.lists[Side::Hp as usize];
         let room = inner.recipes < RECIPES && self.queue.is_open();

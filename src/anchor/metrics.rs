@@ -4,6 +4,7 @@ use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
 };
 
+use super::misses;
 use super::pair::State;
 use crate::admission::metrics::{self as server, register};
 use crate::closed_set::closed_set;
@@ -30,6 +31,8 @@ closed_set! {
         Read = "read",
         /// Writes an Event.
         Event = "event",
+        /// Lists what may miss anchors, a page at a time.
+        List = "list",
     }
 }
 
@@ -39,6 +42,7 @@ pub struct Metrics {
     pairs: Vec<IntGauge>,
     requests: Vec<IntCounter>,
     failures: Vec<IntCounter>,
+    misses: Vec<IntGauge>,
     /// From when a bound HP pod was seen to its anchor's creation, in seconds.
     pub bound_to_created: Histogram,
     /// From when a bound HP pod was seen to its being ready, in seconds.
@@ -103,6 +107,14 @@ impl Metrics {
             &["request", "failure"],
         )?;
         register(registry, &failures);
+        let misses = IntGaugeVec::new(
+            Opts::new(
+                "native_host_misses",
+                "Objects that select a workload's labels and so miss its anchors; of the leader only.",
+            ),
+            &["kind"],
+        )?;
+        register(registry, &misses);
         Ok(Metrics {
             pairs: State::ALL
                 .iter()
@@ -116,6 +128,10 @@ impl Metrics {
                 .iter()
                 .flat_map(|r| Failure::ALL.iter().map(move |f| [r.as_str(), f.as_str()]))
                 .map(|labels| failures.with_label_values(&labels))
+                .collect(),
+            misses: misses::Kind::ALL
+                .iter()
+                .map(|kind| misses.with_label_values(&[kind.as_str()]))
                 .collect(),
             bound_to_created: histogram(
                 "native_host_bound_to_anchor_created_seconds",
@@ -160,6 +176,11 @@ impl Metrics {
         if let Some(to) = to {
             self.pairs[to as usize].inc();
         }
+    }
+
+    /// Notes how many objects of a kind miss anchors.
+    pub fn set_misses(&self, kind: misses::Kind, count: i64) {
+        self.misses[kind as usize].set(count);
     }
 
     /// Counts a request, and why it failed if it did.

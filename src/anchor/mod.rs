@@ -21,6 +21,7 @@
 //! - [`writer`]: the requests, each safe to send late or twice.
 //! - [`leadership`]: who leads.
 //! - [`events`], [`metrics`]: what is told; [`limits`]: how often.
+//! - [`misses`]: what selects a workload's labels and so misses its anchors.
 
 pub mod controller;
 pub mod events;
@@ -29,6 +30,7 @@ pub mod leadership;
 pub mod limits;
 pub mod manifest;
 pub mod metrics;
+pub mod misses;
 pub mod pair;
 pub mod queue;
 pub mod recipe;

@@ -32,7 +32,7 @@ pub struct Worker {
     /// The requests.
     pub writer: Writer,
     /// What is told.
-    pub events: Events,
+    pub events: Arc<Events>,
     /// The numbers of a pair's life.
     pub rules: Rules,
     /// How fast HP pods may be deleted.

@@ -40,6 +40,9 @@ pub struct ControllerArgs {
     /// Time between two pods deleted because they lost their anchors, after the first ten.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration, help_heading = CONTROLLER)]
     pub replace_interval: Duration,
+    /// Time between two looks for Services, policies and monitors that miss the anchors.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, help_heading = CONTROLLER)]
+    pub misses_interval: Duration,
 }
 
 fn lease(text: &str) -> Result<Duration, String> {
@@ -138,6 +141,7 @@ impl ControllerArgs {
                 replace_deadline: self.replace_after.max(self.anchor_deadline),
             },
             replace_interval: self.replace_interval,
+            misses_interval: self.misses_interval,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! stand-ins ([`support::kubelet`]).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod misses;
 #[path = "../real/program.rs"]
 #[allow(dead_code, reason = "the admission tests use all of it")]
 mod program;

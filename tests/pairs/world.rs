@@ -33,7 +33,7 @@ impl World {
         }
         let kubelet = Kubelet::start(plane, &[]);
         plane.install_roles();
-        let all = [&["--lease-duration=3s"], flags].concat();
+        let all = [&["--lease-duration=3s", "--misses-interval=1s"], flags].concat();
         let program = Program::start_with(
             plane,
             "native-host",
