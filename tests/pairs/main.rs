@@ -3,9 +3,15 @@
 //! stand-ins ([`support::kubelet`]).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod endings;
+mod jobs;
+mod look;
+mod losses;
+mod manifests;
 #[path = "../real/program.rs"]
 #[allow(dead_code, reason = "the admission tests use all of it")]
 mod program;
+mod services;
 #[path = "../support/mod.rs"]
 mod support;
 mod workloads;
