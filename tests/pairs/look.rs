@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::http::Request;
 use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::watcher::{self, Event};
@@ -114,6 +115,61 @@ impl Eyes {
             }
         });
         Record { seen, task }
+    }
+}
+
+/// What a watch showed of a pod.
+#[derive(Clone, Debug)]
+pub struct Sighting {
+    pub gone: bool,
+    pub pod: Value,
+}
+
+impl Eyes {
+    /// Takes down every change of the pods of a namespace, from now on.
+    pub fn watch(&self, namespace: &str) -> Watch {
+        let api = Api::<Pod>::namespaced(self.client.clone(), namespace);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sightings = Arc::clone(&seen);
+        let (ready, listed) = std::sync::mpsc::channel();
+        let task = self.runtime.spawn(async move {
+            let mut events = std::pin::pin!(watcher::watcher(api, watcher::Config::default()));
+            while let Some(event) = events.next().await {
+                let (gone, pod) = match event.unwrap() {
+                    Event::Apply(pod) | Event::InitApply(pod) => (false, pod),
+                    Event::Delete(pod) => (true, pod),
+                    Event::InitDone => {
+                        let _ = ready.send(());
+                        continue;
+                    }
+                    Event::Init => continue,
+                };
+                let pod = serde_json::to_value(pod).unwrap();
+                sightings.lock().unwrap().push(Sighting { gone, pod });
+            }
+        });
+        listed.recv_timeout(PATIENCE).unwrap();
+        Watch { seen, task }
+    }
+}
+
+/// What befell the pods of a namespace, one change after the other.
+pub struct Watch {
+    seen: Arc<Mutex<Vec<Sighting>>>,
+    task: JoinHandle<()>,
+}
+
+impl Watch {
+    /// Every change so far.
+    pub fn sightings(&self) -> Vec<Sighting> {
+        assert!(!self.task.is_finished(), "the watch of the pods ended");
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 

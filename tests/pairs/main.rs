@@ -8,6 +8,7 @@ mod jobs;
 mod look;
 mod losses;
 mod manifests;
+mod nodes;
 #[path = "../real/program.rs"]
 #[allow(dead_code, reason = "the admission tests use all of it")]
 mod program;

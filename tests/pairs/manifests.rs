@@ -69,19 +69,25 @@ const POOL: &str = "test.example/pool";
 impl<'w> Pool<'w> {
     /// Registers so many, each for so many pods.
     pub fn new(world: &'w World, name: &'static str, count: u32, pods: u32) -> Self {
-        let nodes: Vec<_> = (1..=count).map(|n| format!("{name}-{n}")).collect();
-        for node in &nodes {
-            let options = NodeOptions {
-                pods,
-                ..NodeOptions::default()
-            };
-            let mut manifest = options.manifest(node);
-            manifest["metadata"]["labels"][POOL] = name.into();
-            manifest["spec"]["taints"] =
-                json!([{"key": POOL, "value": name, "effect": "NoSchedule"}]);
-            world.plane.apply(&manifest.to_string());
+        let nodes = (1..=count).map(|n| format!("{name}-{n}")).collect();
+        let pool = Pool { world, name, nodes };
+        for n in 1..=count {
+            pool.add(n, pods);
         }
-        Pool { world, name, nodes }
+        pool
+    }
+
+    /// Registers one more.
+    pub fn add(&self, number: u32, pods: u32) {
+        let options = NodeOptions {
+            pods,
+            ..NodeOptions::default()
+        };
+        let mut manifest = options.manifest(&format!("{}-{number}", self.name));
+        manifest["metadata"]["labels"][POOL] = self.name.into();
+        manifest["spec"]["taints"] =
+            json!([{"key": POOL, "value": self.name, "effect": "NoSchedule"}]);
+        self.world.plane.apply(&manifest.to_string());
     }
 
     /// Has the pods of a manifest run there and nowhere else.
