@@ -3,11 +3,15 @@
 //! stand-ins ([`support::kubelet`]).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod away;
+mod constraints;
+mod deadlines;
 mod endings;
 mod jobs;
 mod look;
 mod losses;
 mod manifests;
+mod marks;
 mod nodes;
 #[path = "../real/program.rs"]
 #[allow(dead_code, reason = "the admission tests use all of it")]

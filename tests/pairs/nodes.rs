@@ -1,4 +1,4 @@
-//! Nodes that are cordoned, tainted, full, drained, lost; and pods that push others out.
+//! Nodes that are cordoned, tainted, full, drained; and pods that push others out.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::manifests::{Pool, pod_spec, programs_of, yaml};
 use crate::support::kubelet::Program;
 use crate::world::{World, bare, condition, deployment, name, owner, terminating, uid, workload};
 
-fn node(pod: &Value) -> &str {
+pub fn node(pod: &Value) -> &str {
     pod["spec"]["nodeName"].as_str().unwrap_or_default()
 }
 
@@ -285,25 +285,6 @@ fn a_drain_leaves_the_pairs_of_a_daemonset() {
         (uid(&after[0]), uid(&with[0])),
         (uid(&pods[0]), uid(&anchors[0]))
     );
-}
-
-#[test]
-fn the_pairs_of_a_lost_node_come_back_on_another() {
-    let Some(world) = World::shared() else { return };
-    let ns = "lost-node";
-    world.namespace(ns);
-    let pool = Pool::new(world, ns, 1, 20);
-    pool.apply(ns, &deployment("albums", 2));
-    let (before, old) = world.pairs(ns, 2);
-    world.kubelet.pause(&pool.nodes[0]);
-    world.plane.kubectl_ok(&["delete", "node", &pool.nodes[0]]);
-    pool.add(2, 20);
-    // The pod garbage collector waits 40 s, to be sure (`quarantineTime`, pkg/controller/podgc).
-    for pod in before.iter().chain(&old) {
-        world.until_gone(ns, pod);
-    }
-    let (after, _) = world.pairs(ns, 2);
-    assert!(after.iter().all(|pod| node(pod) == format!("{ns}-2")));
 }
 
 #[test]
