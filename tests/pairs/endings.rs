@@ -13,9 +13,13 @@ use crate::world::{World, bare, condition, deployment, name, terminating, uid};
 /// How soon after its HP pod an anchor is gone: no sleep is waited for.
 const SOON: Duration = Duration::from_secs(8);
 
-/// Its program serves on for a while when it is told to stop.
+/// Its launcher serves on for a while when it is told to stop (the preStop), and its program takes a
+/// second to end.
 fn drains_for(world: &World, ns: &str, seconds: u64) {
-    let program = Program::that_stops_in(Duration::from_secs(seconds));
+    let program = Program {
+        pre_stop: Duration::from_secs(seconds - 1),
+        ..Program::that_stops_in(Duration::from_secs(1))
+    };
     world.kubelet.program(programs_of(ns, ""), program);
 }
 
@@ -74,7 +78,7 @@ fn a_pod_that_goes_down_serves_until_its_program_has_ended() {
         "{said}"
     );
     end_together(world, ns, pod, anchor);
-    record.until("are none", |state| state.is_empty());
+    record.until("are none", <[_]>::is_empty);
     let course = course(&record, &anchor["status"]["podIP"]);
     assert_eq!(course[..2], ["ready", "draining"], "{course:?}");
     assert!(!course.contains(&"neither"), "{course:?}");
