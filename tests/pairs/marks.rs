@@ -8,7 +8,7 @@ use crate::PATIENCE;
 use crate::look::QUIET;
 use crate::manifests::{Pool, yaml};
 use crate::support::wait_until;
-use crate::world::{World, bare, condition, name, uid};
+use crate::world::{World, bare, condition, is, name, uid};
 
 /// A namespace in which the webhook lets every pod pass as it is.
 fn unguarded(world: &World, ns: &str) {
@@ -51,6 +51,10 @@ fn nobody_is_touched(world: &World, ns: &str) {
         let version = |pod: &Value| pod["metadata"]["resourceVersion"].clone();
         pods.iter().chain(&anchors).map(version).collect::<Vec<_>>()
     };
+    world.until_pods(ns, "all containers run", |pods, anchors| {
+        let mut all = pods.iter().chain(anchors);
+        all.all(|pod| is(pod, "ContainersReady")).then_some(())
+    });
     let before = versions();
     std::thread::sleep(QUIET);
     assert_eq!(versions(), before);
