@@ -1,7 +1,7 @@
 //! What counts pods and what constrains them: workloads are counted, anchors are not; and where an
 //! anchor is refused, its pod says why.
 
-use native_host::names::{gate, label};
+use native_host::names::gate;
 use serde_json::{Value, json};
 
 use crate::manifests::yaml;
@@ -14,7 +14,7 @@ fn a_disruption_budget_counts_workloads_only() {
     world.namespace(ns);
     let budget = json!({
         "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "albums"},
-        "spec": {"minAvailable": "60%", "selector": {"matchLabels": {label::WORKLOAD: "albums"}}},
+        "spec": {"minAvailable": "60%", "selector": {"matchLabels": {"app": "albums"}}},
     });
     world.apply(ns, &budget.to_string());
     world.apply(ns, &deployment("albums", 5));

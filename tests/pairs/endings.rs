@@ -117,19 +117,26 @@ fn an_anchor_goes_with_a_pod_that_is_deleted_by_force() {
     let Some(world) = World::shared() else { return };
     let ns = "forced";
     world.namespace(ns);
-    world.apply(ns, &deployment("albums", 1));
-    let (pods, anchors) = world.pairs(ns, 1);
+    world.apply(ns, &deployment("albums", 4));
+    let (pods, anchors) = world.pairs(ns, 4);
+    // The garbage collector deletes the anchors as well, each a moment before or after we do.
     let force = [
         "delete",
         "pod",
-        name(&pods[0]),
+        "-l",
+        "app=albums",
         "--force",
         "--grace-period=0",
     ];
     world.kubectl(ns, &force);
-    end_together(world, ns, &pods[0], &anchors[0]);
-    let (now, _) = world.pairs(ns, 1);
-    assert_ne!(uid(&now[0]), uid(&pods[0]));
+    for (pod, anchor) in pods.iter().zip(&anchors) {
+        end_together(world, ns, pod, anchor);
+    }
+    let (now, _) = world.pairs(ns, 4);
+    assert!(
+        now.iter()
+            .all(|new| pods.iter().all(|old| uid(new) != uid(old)))
+    );
 }
 
 /// A bare pod whose program ends with a code and is not started again.
@@ -224,9 +231,16 @@ fn a_namespace_that_is_deleted_takes_its_pairs_along() {
     world.namespace(ns);
     world.apply(ns, &deployment("albums", 2));
     world.pairs(ns, 2);
+    let delete = ["delete", "namespace", ns, "--wait=false"];
+    world.plane.kubectl_ok(&delete);
     let started = Instant::now();
-    world.plane.kubectl_ok(&["delete", "namespace", ns]);
-    assert!(started.elapsed() < 3 * SOON, "{:?}", started.elapsed());
+    world.until_pods(ns, "no pod", |pods, anchors| {
+        (pods.is_empty() && anchors.is_empty()).then_some(())
+    });
+    assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+    // Its controller looks again only after half of the longest grace period that it saw
+    // (`syncNamespaceFromKey`, pkg/controller/namespace/namespace_controller.go).
+    world.eyes.until_gone("", &format!("namespaces/{ns}"));
 }
 
 #[test]

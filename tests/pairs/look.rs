@@ -29,7 +29,14 @@ pub struct Eyes {
 const APIS: &[(&str, &[&str])] = &[
     (
         "api/v1",
-        &["pods", "services", "events", "nodes", "resourcequotas"],
+        &[
+            "pods",
+            "services",
+            "events",
+            "nodes",
+            "namespaces",
+            "resourcequotas",
+        ],
     ),
     (
         "apis/apps/v1",
@@ -180,7 +187,7 @@ fn path(namespace: &str, resource: &str, what: &str) -> String {
     let mut apis = APIS.iter();
     let (api, _) = apis.find(|(_, all)| all.contains(&resource)).unwrap();
     match resource {
-        "nodes" => format!("/{api}/{what}"),
+        "nodes" | "namespaces" => format!("/{api}/{what}"),
         _ => format!("/{api}/namespaces/{namespace}/{what}"),
     }
 }

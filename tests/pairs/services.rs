@@ -1,6 +1,7 @@
 //! What clients of a Service see of its pairs, state by state of its EndpointSlice.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use native_host::anchor;
@@ -30,6 +31,12 @@ fn a_rolling_update_and_its_rollback_keep_every_replica_serving() {
     let Some(world) = World::shared() else { return };
     let ns = "rolling";
     world.namespace(ns);
+    // Long enough that whoever does not wait for the anchor is found out.
+    let warms_up = Program {
+        ready_after: Some(Duration::from_millis(1500)),
+        ..Program::default()
+    };
+    world.kubelet.program(anchors_of(ns, ""), warms_up);
     world.apply(ns, &service("albums", "albums"));
     world.apply(ns, &deployment("albums", 3));
     let (first, _) = world.pairs(ns, 3);
