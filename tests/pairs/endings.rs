@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::look::Record;
 use crate::manifests::{programs_of, service, yaml};
 use crate::support::kubelet::Program;
-use crate::world::{World, bare, condition, deployment, name, terminating, uid};
+use crate::world::{World, bare, condition, deployment, terminating, uid};
 
 /// How soon after its HP pod an anchor is gone, on a machine that has much to do: no sleep is waited
 /// for, of which the shortest here takes 43 s.
