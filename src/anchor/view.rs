@@ -327,7 +327,8 @@ fn trouble(pod: &Pod) -> Option<String> {
         let words: Vec<_> = [reason, message]
             .into_iter()
             .flatten()
-            .map(String::as_str)
+            // The kubelet's end with ". ".
+            .map(|words| words.trim_end())
             .collect();
         (!words.is_empty()).then(|| words.join(": "))
     };

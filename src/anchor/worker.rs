@@ -88,7 +88,8 @@ impl Worker {
     async fn turn(&self, key: &Key) -> Turn {
         let mut known = self.index.get(key);
         let mut assessment = self.assess(&known);
-        if assessment.wants_certainty(&known.pair()) {
+        let certain = assessment.wants_certainty(&known.pair());
+        if certain {
             match self.read(key, &known).await {
                 Ok(now) => known = now,
                 Err(error) => return Self::failed(&known, "read", &error),
@@ -111,7 +112,12 @@ impl Worker {
                     self.index.set_refused(key, Some(&why));
                     known.refused = Some(why.into());
                     let rest = self.assess(&known).steps.into_iter();
-                    let rest = rest.filter(|step| matches!(step, Step::HpGate(_) | Step::Say(_)));
+                    let rest = rest.filter(|step| match step {
+                        Step::HpGate(_) | Step::Say(_) => true,
+                        // Overdue, and seen so on the reads just made.
+                        Step::Replace(_) => certain,
+                        _ => false,
+                    });
                     steps = rest.collect::<Vec<_>>().into_iter();
                 }
             }

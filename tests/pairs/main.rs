@@ -4,9 +4,20 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod misses;
+mod away;
+mod constraints;
+mod deadlines;
+mod endings;
+mod jobs;
+mod look;
+mod losses;
+mod manifests;
+mod marks;
+mod nodes;
 #[path = "../real/program.rs"]
 #[allow(dead_code, reason = "the admission tests use all of it")]
 mod program;
+mod services;
 #[path = "../support/mod.rs"]
 mod support;
 mod workloads;

@@ -6,6 +6,7 @@ use native_host::names::{PREFIX, annotation, gate, label};
 use serde_json::{Value, json};
 
 use crate::PATIENCE;
+use crate::look::Eyes;
 use crate::program::{Certificate, Program};
 use crate::support::{ControlPlane, Kubelet, wait_until};
 
@@ -15,6 +16,7 @@ pub struct World {
     pub plane: &'static ControlPlane,
     pub kubelet: Kubelet,
     pub program: Program,
+    pub eyes: Eyes,
 }
 
 impl World {
@@ -46,6 +48,7 @@ impl World {
             plane,
             kubelet,
             program,
+            eyes: Eyes::new(plane),
         }
     }
 
@@ -79,8 +82,7 @@ impl World {
 
     /// The pods of a namespace, HP pods and anchors.
     pub fn pods(&self, namespace: &str) -> (Vec<Value>, Vec<Value>) {
-        let all = self.plane.get(&["pods", "-n", namespace]);
-        let all = all["items"].as_array().unwrap().clone();
+        let all = self.eyes.list(namespace, "pods");
         let anchor = |pod: &Value| pod["metadata"]["labels"][label::ROLE] == label::ROLE_ANCHOR;
         all.into_iter().partition(|pod| !anchor(pod))
     }
@@ -108,12 +110,9 @@ impl World {
 
     /// The reasons and messages of the Events on an object.
     pub fn events(&self, namespace: &str, name: &str) -> Vec<(String, String)> {
-        let field = format!("--field-selector=involvedObject.name={name}");
-        let list = self.kubectl(namespace, &["get", "events", &field, "-o", "json"]);
-        let list: Value = serde_json::from_str(&list).unwrap();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let items = list["items"].as_array().unwrap().iter();
-        items
+        let all = self.eyes.list(namespace, "events").into_iter();
+        all.filter(|event| event["involvedObject"]["name"] == name)
             .map(|event| (text(&event["reason"]), text(&event["message"])))
             .collect()
     }

@@ -19,13 +19,17 @@ const CONTROLLERS: &[&str] = &[
     "disruption-controller",
     "endpointslice-controller",
     "garbage-collector-controller",
+    "horizontal-pod-autoscaler-controller",
     "job-controller",
     "namespace-controller",
+    "pod-garbage-collector-controller",
     "replicaset-controller",
+    "resourcequota-controller", // without it a quota refuses every pod: "status unknown"
     "root-ca-certificate-publisher-controller",
     "serviceaccount-controller",
     "serviceaccount-token-controller",
     "statefulset-controller",
+    "taint-eviction-controller",
 ];
 
 /// Files, ports and names, all settled before anything starts.
@@ -163,6 +167,7 @@ impl Layout {
             // Tests create many objects at once; the defaults (20, 30) are for sharing a server.
             "--kube-api-qps=200".into(),
             "--kube-api-burst=400".into(),
+            "--horizontal-pod-autoscaler-sync-period=1s".into(),
         ]
     }
 
