@@ -3,7 +3,6 @@
 //! stand-ins ([`support::kubelet`]).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod misses;
 mod away;
 mod constraints;
 mod deadlines;
@@ -13,6 +12,7 @@ mod look;
 mod losses;
 mod manifests;
 mod marks;
+mod misses;
 mod nodes;
 #[path = "../real/program.rs"]
 #[allow(dead_code, reason = "the admission tests use all of it")]
