@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::watcher::Event;
 use kube::{Api, Client};
 use tokio::sync::watch;
@@ -20,6 +19,7 @@ use super::metrics::Metrics;
 use super::misses::Finder;
 use super::queue::Queue;
 use super::rules::Rules;
+use super::slim::SlimPod;
 use super::worker::Worker;
 use super::writer::Writer;
 use crate::cluster::follow::{Sink, everything, follow};
@@ -59,8 +59,8 @@ struct Watched {
     metrics: Arc<Metrics>,
 }
 
-impl Sink<Pod> for Watched {
-    fn take(&mut self, event: Event<Pod>) {
+impl Sink<SlimPod> for Watched {
+    fn take(&mut self, event: Event<SlimPod>) {
         self.index.take(self.side, event);
     }
 
@@ -118,7 +118,7 @@ impl Controller {
     }
 
     fn follow(&self, client: &Client, side: Side) -> impl Future<Output = ()> + Send + 'static {
-        let api: Api<Pod> = Api::all(client.clone());
+        let api: Api<SlimPod> = Api::all(client.clone());
         let (what, config) = match side {
             // A pod that is bound to no node has no anchor yet.
             Side::Hp => (

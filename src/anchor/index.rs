@@ -18,6 +18,7 @@ use super::misses::Newcomers;
 use super::pair::State;
 use super::queue::{Key, Lane, Queue};
 use super::recipe::Recipe;
+use super::slim::SlimPod;
 use super::view::{Anchor, Hp, Identity};
 
 /// For how many pairs the manifest of the anchor is kept until it is created.
@@ -169,11 +170,11 @@ impl Index {
     }
 
     /// Takes an event of a watch.
-    pub fn take(&self, side: Side, event: Event<Pod>) {
+    pub fn take(&self, side: Side, event: Event<SlimPod>) {
         match event {
             Event::Init => self.inner().lists[side as usize] += 1,
-            Event::InitApply(pod) | Event::Apply(pod) => self.observe(side, &pod),
-            Event::Delete(pod) => self.remove(side, &pod),
+            Event::InitApply(pod) | Event::Apply(pod) => self.observe(side, &pod.0),
+            Event::Delete(pod) => self.remove(side, &pod.0),
             Event::InitDone => self.listed(side),
         }
     }

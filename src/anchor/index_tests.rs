@@ -63,16 +63,16 @@ async fn waiting(queue: &Queue) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn a_change_that_no_rule_looks_at_is_no_work() {
     let (index, queue, _) = index();
-    index.take(Side::Hp, Event::Apply(hp("a", 1)));
+    index.take(Side::Hp, Event::Apply(SlimPod(hp("a", 1))));
     assert_eq!(waiting(&queue).await, ["a"]);
-    index.take(Side::Hp, Event::Apply(hp("a", 2)));
+    index.take(Side::Hp, Event::Apply(SlimPod(hp("a", 2))));
     assert!(waiting(&queue).await.is_empty());
     assert_eq!(
         &*index.get(&"a".into()).hp.unwrap().id.version,
         "2",
         "for the next precondition"
     );
-    index.take(Side::Hp, Event::Apply(running(hp("a", 3))));
+    index.take(Side::Hp, Event::Apply(SlimPod(running(hp("a", 3)))));
     assert_eq!(waiting(&queue).await, ["a"]);
 }
 
@@ -80,16 +80,16 @@ async fn a_change_that_no_rule_looks_at_is_no_work() {
 async fn an_older_version_does_not_undo_a_newer_one() {
     let (index, _, _) = index();
     index.observe(Side::Hp, &running(hp("a", 10)));
-    index.take(Side::Hp, Event::Apply(hp("a", 9)));
+    index.take(Side::Hp, Event::Apply(SlimPod(hp("a", 9))));
     assert_eq!(index.get(&"a".into()).hp.unwrap().id.version.as_ref(), "10");
     index.observe(Side::Anchor, &running(anchor("a", "x", 10)));
-    index.take(Side::Anchor, Event::Apply(anchor("a", "x", 8)));
+    index.take(Side::Anchor, Event::Apply(SlimPod(anchor("a", "x", 8))));
     assert_eq!(
         index.get(&"a".into()).anchor.unwrap().id.version.as_ref(),
         "10"
     );
     // Another anchor of the same name is not an older one, whatever its version.
-    index.take(Side::Anchor, Event::Apply(anchor("a", "y", 8)));
+    index.take(Side::Anchor, Event::Apply(SlimPod(anchor("a", "y", 8))));
     assert_eq!(&*index.get(&"a".into()).anchor.unwrap().id.uid, "y");
 }
 
@@ -101,12 +101,12 @@ async fn a_list_takes_away_what_it_does_not_show() {
         index.take(side, Event::InitDone);
     }
     assert!(*index.synced().borrow());
-    index.take(Side::Hp, Event::Apply(hp("gone", 1)));
-    index.take(Side::Hp, Event::Apply(hp("stays", 1)));
-    index.take(Side::Anchor, Event::Apply(anchor("gone", "x", 1)));
+    index.take(Side::Hp, Event::Apply(SlimPod(hp("gone", 1))));
+    index.take(Side::Hp, Event::Apply(SlimPod(hp("stays", 1))));
+    index.take(Side::Anchor, Event::Apply(SlimPod(anchor("gone", "x", 1))));
     waiting(&queue).await;
     index.take(Side::Hp, Event::Init);
-    index.take(Side::Hp, Event::InitApply(hp("stays", 1)));
+    index.take(Side::Hp, Event::InitApply(SlimPod(hp("stays", 1))));
     index.take(Side::Hp, Event::InitDone);
     assert_eq!(waiting(&queue).await, ["gone"], "its anchor is left");
     let known = index.get(&"gone".into());
@@ -117,13 +117,13 @@ async fn a_list_takes_away_what_it_does_not_show() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_kept_of_a_pair_that_is_gone() {
     let (index, _, server) = index();
-    index.take(Side::Hp, Event::Apply(hp("a", 1)));
-    index.take(Side::Anchor, Event::Apply(anchor("a", "x", 1)));
+    index.take(Side::Hp, Event::Apply(SlimPod(hp("a", 1))));
+    index.take(Side::Anchor, Event::Apply(SlimPod(anchor("a", "x", 1))));
     index.set_state(&"a".into(), Some(State::Starting));
     let line = "native_host_pairs{state=\"Starting\"} 1";
     assert!(server.text().unwrap().contains(line));
-    index.take(Side::Anchor, Event::Delete(anchor("a", "x", 2)));
-    index.take(Side::Hp, Event::Delete(hp("a", 2)));
+    index.take(Side::Anchor, Event::Delete(SlimPod(anchor("a", "x", 2))));
+    index.take(Side::Hp, Event::Delete(SlimPod(hp("a", 2))));
     assert!(index.inner().slots.is_empty());
     assert_eq!(index.inner().recipes, 0);
     assert!(!server.text().unwrap().contains(line));
@@ -132,8 +132,8 @@ async fn nothing_is_kept_of_a_pair_that_is_gone() {
 #[tokio::test(start_paused = true)]
 async fn the_end_of_an_old_anchor_does_not_take_the_new_one() {
     let (index, _, _) = index();
-    index.take(Side::Anchor, Event::Apply(anchor("a", "new", 5)));
-    index.take(Side::Anchor, Event::Delete(anchor("a", "old", 4)));
+    index.take(Side::Anchor, Event::Apply(SlimPod(anchor("a", "new", 5))));
+    index.take(Side::Anchor, Event::Delete(SlimPod(anchor("a", "old", 4))));
     assert!(index.get(&"a".into()).anchor.is_some());
 }
 
@@ -141,13 +141,13 @@ async fn the_end_of_an_old_anchor_does_not_take_the_new_one() {
 async fn recipes_are_kept_for_a_bounded_number() {
     let (index, _, _) = index();
     for n in 0..RECIPES + 10 {
-        index.take(Side::Hp, Event::Apply(hp(&format!("p{n}"), 1)));
+        index.take(Side::Hp, Event::Apply(SlimPod(hp(&format!("p{n}"), 1))));
     }
     assert_eq!(index.inner().recipes, RECIPES);
     assert!(index.take_recipe(&"p0".into()).is_some());
     assert!(index.take_recipe(&"p0".into()).is_none());
     // One that has its anchor needs none.
-    index.take(Side::Anchor, Event::Apply(anchor("p1", "x", 1)));
+    index.take(Side::Anchor, Event::Apply(SlimPod(anchor("p1", "x", 1))));
     assert!(index.take_recipe(&"p1".into()).is_none());
     assert_eq!(index.inner().recipes, RECIPES - 2);
 }
@@ -166,7 +166,7 @@ async fn what_is_no_anchor_makes_no_pair() {
     let mut path = anchor("../secrets/a", "x", 1);
     path.metadata.owner_references.as_mut().unwrap()[0].name = "../secrets/a".into();
     for pod in [other_name, of_no_pod, not_controlled, unlabelled, path] {
-        index.take(Side::Anchor, Event::Apply(pod));
+        index.take(Side::Anchor, Event::Apply(SlimPod(pod)));
     }
     assert!(index.inner().slots.is_empty());
 }

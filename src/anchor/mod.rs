@@ -16,6 +16,7 @@
 //! ```
 //! - [`controller`]: what runs when.
 //! - [`index`]: all pairs, as the watches show them.
+//! - [`slim`]: pods, decoded as far as anybody looks at them.
 //! - [`queue`]: the pairs that want to be looked at.
 //! - [`worker`]: one turn for one pair.
 //! - [`writer`]: the requests, each safe to send late or twice.
@@ -35,6 +36,7 @@ pub mod pair;
 pub mod queue;
 pub mod recipe;
 pub mod rules;
+pub mod slim;
 pub mod status;
 pub mod view;
 pub mod worker;

@@ -22,6 +22,7 @@ use super::leadership::SharedFence;
 use super::metrics::{self, Metrics};
 use super::recipe::Recipe;
 use super::rules::SHORT_GRACE_SECONDS;
+use super::slim::SlimPod;
 use super::status::AnchorStatus;
 use super::view::{Condition, DISRUPTION_TARGET, Identity};
 use crate::names::{FIELD_MANAGER, annotation, gate};
@@ -68,7 +69,7 @@ impl Writer {
         }
     }
 
-    fn pods(&self, namespace: &str) -> Api<Pod> {
+    fn pods(&self, namespace: &str) -> Api<SlimPod> {
         Api::namespaced(self.client.clone(), namespace)
     }
 
@@ -97,7 +98,10 @@ impl Writer {
     /// Reads a pod as it is now.
     pub async fn read(&self, namespace: &str, name: &str) -> Result<Option<Pod>, WriteError> {
         let api = self.pods(namespace);
-        self.timed(metrics::Request::Read, api.get_opt(name)).await
+        let answer = self
+            .timed(metrics::Request::Read, api.get_opt(name))
+            .await?;
+        Ok(answer.map(|pod| pod.0))
     }
 
     /// Reads a pod as the API server's cache has it, which is a moment old at most and costs much less:
@@ -115,7 +119,8 @@ impl Writer {
                 answer => answer.map(Some),
             }
         };
-        self.timed(metrics::Request::Read, answer).await
+        let answer = self.timed(metrics::Request::Read, answer).await?;
+        Ok(answer.map(|pod: SlimPod| pod.0))
     }
 
     /// Creates an anchor.
@@ -127,8 +132,8 @@ impl Writer {
         let request = Request::new(Pod::url_path(&(), Some(namespace)))
             .create(&params, recipe.into_body())
             .map_err(kube::Error::BuildRequest)?;
-        self.write(metrics::Request::Create, self.client.request(request))
-            .await
+        let answer = self.client.request::<SlimPod>(request);
+        Ok(self.write(metrics::Request::Create, answer).await?.0)
     }
 
     /// Deletes an anchor.
@@ -159,7 +164,7 @@ impl Writer {
         let (api, patch) = (self.pods(&hp.namespace), Patch::Merge(patch));
         let params = params();
         let answer = api.patch(&hp.name, &params, &patch);
-        self.write(metrics::Request::Publish, answer).await
+        Ok(self.write(metrics::Request::Publish, answer).await?.0)
     }
 
     /// Sets the readiness gate of an HP pod. `old` is what stands there.
@@ -222,7 +227,7 @@ impl Writer {
         let (api, patch) = (self.pods(&pod.namespace), Patch::Strategic(patch));
         let params = params();
         let answer = api.patch_status(&pod.name, &params, &patch);
-        self.write(request, answer).await
+        Ok(self.write(request, answer).await?.0)
     }
 }
 
