@@ -74,12 +74,6 @@ impl World {
         self.plane.kubectl_ok(&[args, &["-n", namespace]].concat())
     }
 
-    /// An object of a namespace, if it is there.
-    pub fn get(&self, namespace: &str, what: &str) -> Option<Value> {
-        let json = ["get", what, "-o", "json", "--ignore-not-found"];
-        serde_json::from_str(&self.kubectl(namespace, &json)).ok()
-    }
-
     /// The pods of a namespace, HP pods and anchors.
     pub fn pods(&self, namespace: &str) -> (Vec<Value>, Vec<Value>) {
         let all = self.eyes.list(namespace, "pods");
