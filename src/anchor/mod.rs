@@ -5,7 +5,7 @@
 //! - [`mod@manifest`]: an anchor, given its HP pod; [`recipe`]: the request that creates it.
 //! - [`status`]: what the HP pod is told of it.
 //! - [`view`]: what the rules look at, of either pod.
-//! - [`pair`]: from two views to the next steps; [`rules`]: its numbers.
+//! - [`pair`]: from two views to the next steps; [`rules`]: its numbers; [`answer`]: its words.
 //!
 //! The controller:
 //!
@@ -24,6 +24,7 @@
 //! - [`events`], [`metrics`]: what is told; [`limits`]: how often.
 //! - [`misses`]: what selects a workload's labels and so misses its anchors.
 
+pub mod answer;
 pub mod controller;
 pub mod events;
 pub mod index;

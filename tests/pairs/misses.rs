@@ -236,12 +236,16 @@ fn what_is_said_is_so(world: &World) {
         field(&anchors, "podIP")
     );
     wait_until("the wrong budget cannot be computed", PATIENCE, || {
-        let budget = world.get("misses", "pdb/wrong-budget")?;
+        let budget = world
+            .eyes
+            .see("misses", "poddisruptionbudgets/wrong-budget")?;
         let allowed = condition(&budget, "DisruptionAllowed");
         (allowed["status"] == "False" && allowed["reason"] == "SyncFailed").then_some(())
     });
     wait_until("the right budget can", PATIENCE, || {
-        let budget = world.get("meets", "pdb/right-budget")?;
+        let budget = world
+            .eyes
+            .see("meets", "poddisruptionbudgets/right-budget")?;
         (budget["status"]["disruptionsAllowed"] == 1).then_some(())
     });
 }
