@@ -30,7 +30,8 @@ const BURST: u32 = 100;
 const INTERVAL: Duration = Duration::from_millis(100);
 /// How many may wait to be written.
 const WAITING: usize = 128;
-/// How much is remembered of what was said before it is tidied up.
+/// How much is remembered of what was said, and twice: when it is full, the older half is forgotten, and
+/// may be said again.
 const REMEMBERED: usize = 1024;
 /// The longest note (`NoteLengthLimit`, pkg/apis/core/validation/events.go).
 const NOTE_BYTES: usize = 1024;
@@ -41,7 +42,8 @@ type Said = HashMap<(Arc<str>, Reason), (u64, Instant)>;
 /// See the module.
 #[derive(Debug)]
 pub struct Events {
-    said: Mutex<Said>,
+    /// The recent, and the older.
+    said: Mutex<[Said; 2]>,
     bucket: Bucket,
     waiting: mpsc::Sender<(ObjectReference, Note)>,
     metrics: Arc<Metrics>,
@@ -99,16 +101,18 @@ impl Events {
         let key = (Arc::clone(&object.uid), note.reason);
         {
             let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-            if said
-                .get(&key)
-                .is_some_and(|(text, at)| *text == fingerprint && now - *at < AGAIN)
+            let fresh = |(text, at): &(u64, Instant)| *text == fingerprint && now - *at < AGAIN;
+            let [recent, older] = &mut *said;
+            if [&*recent, &*older]
+                .iter()
+                .any(|said| said.get(&key).is_some_and(fresh))
             {
                 return;
             }
-            if said.len() >= REMEMBERED {
-                said.retain(|_, (_, at)| now - *at < AGAIN);
+            if recent.len() >= REMEMBERED {
+                *older = std::mem::take(recent);
             }
-            said.insert(key, (fingerprint, now));
+            recent.insert(key, (fingerprint, now));
         }
         if note.warning {
             tracing::warn!(namespace = &*object.namespace, name = &*object.name, kind, reason = %note.reason, "{}", note.text);

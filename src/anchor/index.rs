@@ -15,11 +15,12 @@ use tokio::time::Instant;
 
 use super::metrics::Metrics;
 use super::misses::Newcomers;
+use super::names::Names;
 use super::pair::State;
 use super::queue::{Key, Lane, Queue};
 use super::recipe::Recipe;
 use super::slim::SlimPod;
-use super::view::{Anchor, Hp, Identity};
+use super::view::{Anchor, Hp};
 
 /// For how many pairs the manifest of the anchor is kept until it is created.
 const RECIPES: usize = 256;
@@ -61,6 +62,7 @@ pub struct Known {
 #[derive(Debug, Default)]
 struct Inner {
     slots: HashMap<Key, Slot>,
+    names: Names,
     recipes: usize,
     lists: [u32; 2],
     listed: [bool; 2],
@@ -195,12 +197,13 @@ impl Index {
         }
     }
 
-    fn observe_hp(&self, hp: Hp, pod: &Pod) {
-        let key = Arc::clone(&hp.id.uid);
+    fn observe_hp(&self, mut hp: Hp, pod: &Pod) {
         if let Some(workload) = hp.workload.as_deref().filter(|_| hp.marked) {
             self.newcomers.saw(&hp.id.namespace, workload);
         }
         let mut inner = self.inner();
+        let key = inner.share(&hp.id.uid);
+        hp.share(&key, &mut inner.names);
         let list = inner.lists[Side::Hp as usize];
         let room = inner.recipes < RECIPES && self.queue.is_open();
         let slot = inner.slots.entry(Arc::clone(&key)).or_default();
@@ -232,9 +235,10 @@ impl Index {
         }
     }
 
-    fn observe_anchor(&self, anchor: Anchor) {
-        let key = Arc::clone(&anchor.owner_uid);
+    fn observe_anchor(&self, mut anchor: Anchor) {
         let mut inner = self.inner();
+        let key = inner.share(&anchor.owner_uid);
+        anchor.share(&key, &mut inner.names);
         let list = inner.lists[Side::Anchor as usize];
         let slot = inner.slots.entry(Arc::clone(&key)).or_default();
         slot.lists[Side::Anchor as usize] = list;
@@ -335,6 +339,14 @@ impl Index {
     }
 }
 
+impl Inner {
+    /// The one copy of a key.
+    fn share(&self, uid: &Key) -> Key {
+        let known = self.slots.get_key_value(uid);
+        Arc::clone(known.map_or(uid, |(key, _)| key))
+    }
+}
+
 impl Slot {
     fn has(&self, side: Side) -> bool {
         match side {
@@ -349,44 +361,6 @@ impl Slot {
             (Some(hp), None) if hp.terminating.is_none() => Lane::Urgent,
             _ => Lane::Usual,
         }
-    }
-}
-
-impl Identity {
-    /// Whether the other one is an older version of the same object. Versions are numbers that grow
-    /// (KEP-5504); one that is not is taken as it comes.
-    fn is_newer_than(&self, other: &Self) -> bool {
-        let number = |id: &Self| id.version.parse::<u64>().ok();
-        self.uid == other.uid
-            && matches!((number(self), number(other)), (Some(a), Some(b)) if a > b)
-    }
-
-    fn same_object(&self, other: &Self) -> bool {
-        self.uid == other.uid && self.name == other.name && self.namespace == other.namespace
-    }
-}
-
-impl Hp {
-    /// Whether nothing differs that a rule looks at.
-    fn looks_like(&self, other: &Self) -> bool {
-        self.id.same_object(&other.id)
-            && *self
-                == Hp {
-                    id: self.id.clone(),
-                    ..other.clone()
-                }
-    }
-}
-
-impl Anchor {
-    /// Whether nothing differs that a rule looks at.
-    fn looks_like(&self, other: &Self) -> bool {
-        self.id.same_object(&other.id)
-            && *self
-                == Anchor {
-                    id: self.id.clone(),
-                    ..other.clone()
-                }
     }
 }
 

@@ -49,9 +49,9 @@ pub struct Condition {
     /// Whether its status is `True`.
     pub holds: bool,
     /// `reason`
-    pub reason: Box<str>,
+    pub reason: Arc<str>,
     /// `message`
-    pub message: Box<str>,
+    pub message: Arc<str>,
 }
 
 impl Condition {

@@ -179,6 +179,38 @@ mod tests {
     }
 
     #[test]
+    fn serve_refuses_what_would_serve_nothing() {
+        let serve = |flags: &[&str]| {
+            let all = ["native-host", "serve"].iter().chain(flags);
+            parse(all.map(std::ffi::OsString::from))
+        };
+        for (flags, expected) in [
+            (
+                &["--webhook=false", "--controller=false"][..],
+                "leave nothing to serve",
+            ),
+            (
+                &[],
+                "needs a certificate: give --cert-dir <DIR> or --self-signed",
+            ),
+            (
+                &["--webhook=false", "--no-cluster"],
+                "leaves nothing but the webhook",
+            ),
+        ] {
+            let error = serve(flags).expect_err("refused");
+            assert_eq!(error.exit_code(), i32::from(USAGE));
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+        assert!(serve(&["--webhook=false"]).is_ok());
+        assert!(serve(&["--self-signed", "--controller=false"]).is_ok());
+        let both = serve(&["--self-signed", "--cert-dir", "/certs"]).expect_err("one of them");
+        assert_eq!(both.exit_code(), i32::from(USAGE));
+        let short = serve(&["--self-signed", "--lease-duration", "1s"]).expect_err("too short");
+        assert!(short.to_string().contains("at least 3s"), "{short}");
+    }
+
+    #[test]
     fn no_flag_takes_a_variable_that_pods_are_given() {
         for subcommand in command().get_subcommands() {
             for variable in subcommand.get_arguments().filter_map(clap::Arg::get_env) {
