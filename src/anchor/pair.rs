@@ -146,7 +146,11 @@ impl Step {
         match self {
             Self::Replace(_) => true,
             Self::Create => pair.hp.is_some_and(|hp| hp.published != Published::Nothing),
-            Self::Delete(_) => pair.hp.is_none(),
+            // One that is cut short already is gone, as a rule; the watch is about to say so.
+            Self::Delete(_) => {
+                let cut = |anchor: &Anchor| anchor.terminating == Some(CUT_SHORT_SECONDS);
+                pair.hp.is_none() || pair.anchor.is_some_and(cut)
+            }
             _ => false,
         }
     }
@@ -450,6 +454,10 @@ impl Assessment {
             Some(grace) if grace > SHORT_GRACE_SECONDS => {
                 self.steps.push(Step::Delete(CUT_SHORT_SECONDS));
             }
+            // Such a delete has two halves in the API server. One that was broken off between them, as
+            // its client died, left the anchor so, and only another delete takes it away
+            // (`BeforeDelete` in apiserver/pkg/registry/rest/delete.go).
+            Some(CUT_SHORT_SECONDS) => self.steps.push(Step::Delete(CUT_SHORT_SECONDS)),
             // It ends in a moment by itself.
             Some(_) => {}
         }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | create an anchor | its name holds the HP pod's UID; an orphan is the garbage collector's |
 //! | delete an anchor | names its UID; only asked for where nothing can make it wanted again |
+//! | delete it with the short grace period | names the version too, in which it was not terminating |
 //! | publish, set a gate | name the UID and the version that the decision was made on |
 //! | replace an HP pod | name the UID and the version of a read just made |
 
@@ -20,6 +21,7 @@ use serde_json::{Value, json};
 use super::leadership::SharedFence;
 use super::metrics::{self, Metrics};
 use super::recipe::Recipe;
+use super::rules::SHORT_GRACE_SECONDS;
 use super::status::AnchorStatus;
 use super::view::{Condition, DISRUPTION_TARGET, Identity};
 use crate::names::{FIELD_MANAGER, annotation, gate};
@@ -130,12 +132,17 @@ impl Writer {
     }
 
     /// Deletes an anchor.
+    ///
+    /// The short grace period is for one that sleeps not yet, so there the version counts too: were it
+    /// terminating by now (by the garbage collector, say), that grace period would be noted and never
+    /// heeded, and nothing would tell that it sleeps on.
     pub async fn delete(&self, anchor: &Identity, grace: i64) -> Result<(), WriteError> {
+        let version = (grace == SHORT_GRACE_SECONDS).then(|| anchor.version.to_string());
         let params = DeleteParams {
             grace_period_seconds: Some(u32::try_from(grace).unwrap_or(u32::MAX)),
             preconditions: Some(Preconditions {
                 uid: Some(anchor.uid.to_string()),
-                resource_version: None,
+                resource_version: version,
             }),
             ..DeleteParams::default()
         };
