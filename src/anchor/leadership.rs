@@ -84,7 +84,10 @@ impl Election {
         let lease: Api<Lease> = Api::namespaced(client.clone(), &self.namespace);
         while !*stop.borrow() {
             match self.manager(client.clone()).await {
-                Ok(manager) => self.campaign(manager, &lease, fence, &leads, &mut stop).await,
+                Ok(manager) => {
+                    self.campaign(manager, &lease, fence, &leads, &mut stop)
+                        .await
+                }
                 Err(error) => {
                     tracing::warn!(lease = %self.name, namespace = %self.namespace, error = %Chain(&error), "cannot have the Lease; trying again");
                     tokio::select! {
@@ -131,10 +134,7 @@ impl Election {
         task.abort();
     }
 
-    async fn manager(
-        &self,
-        client: Client,
-    ) -> Result<LeaseManager, LeaseManagerError> {
+    async fn manager(&self, client: Client) -> Result<LeaseManager, LeaseManagerError> {
         // Renewed when a third of it is over, so that two more tries fit in.
         let seconds = self.seconds();
         LeaseManagerBuilder::new(client, &self.name)
@@ -292,9 +292,8 @@ mod tests {
     #[test]
     fn a_lease_is_neglected_that_nobody_holds_or_renews() {
         let election = election();
-        let neglected = |lease: Option<&Lease>, now: &str| {
-            election.is_neglected(lease, now.parse().unwrap())
-        };
+        let neglected =
+            |lease: Option<&Lease>, now: &str| election.is_neglected(lease, now.parse().unwrap());
         assert!(neglected(None, "2026-11-21T10:00:00Z"));
         assert!(neglected(Some(&Lease::default()), "2026-11-21T10:00:00Z"));
         // Its own: renewed every 3 s, so two tries failed by now.
