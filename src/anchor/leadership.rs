@@ -86,7 +86,7 @@ impl Election {
             match self.manager(client.clone()).await {
                 Ok(manager) => {
                     self.campaign(manager, &lease, fence, &leads, &mut stop)
-                        .await
+                        .await;
                 }
                 Err(error) => {
                     tracing::warn!(lease = %self.name, namespace = %self.namespace, error = %Chain(&error), "cannot have the Lease; trying again");
@@ -109,6 +109,8 @@ impl Election {
         stop: &mut watch::Receiver<bool>,
     ) {
         let (mut elected, mut task) = manager.watch().await;
+        // It is given the time to do better than the one before it.
+        let judged_from = Instant::now() + Duration::from_secs(self.seconds()) / 3;
         let mut led = false;
         let stopped = loop {
             let chosen = *elected.borrow_and_update();
@@ -121,7 +123,7 @@ impl Election {
             tokio::select! {
                 changed = elected.changed() => if changed.is_err() { break false },
                 _ = stop.wait_for(|stop| *stop) => break true,
-                () = self.watch_lease(chosen, lease, fence, leads) => break false,
+                () = self.watch_lease(chosen, judged_from, lease, fence, leads) => break false,
             }
         };
         if stopped {
@@ -152,6 +154,7 @@ impl Election {
     async fn watch_lease(
         &self,
         chosen: bool,
+        judged_from: Instant,
         lease: &Api<Lease>,
         fence: &Fence,
         leads: &watch::Sender<bool>,
@@ -182,7 +185,7 @@ impl Election {
             };
             let open = fence.is_open();
             leads.send_if_modified(|leads| std::mem::replace(leads, open) != open);
-            if neglected {
+            if neglected && Instant::now() >= judged_from {
                 tracing::info!(lease = %self.name, namespace = %self.namespace, "the Lease is not held or not renewed; trying anew");
                 return;
             }

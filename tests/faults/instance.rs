@@ -97,10 +97,10 @@ impl Instance {
     /// Starts it, again, and does not wait for it.
     pub fn begin(&mut self) {
         self.server = None;
+        self.process.killed.store(false, Ordering::SeqCst);
         let binary = Path::new(env!("CARGO_BIN_EXE_native-host"));
         let server = Server::start(self.name, binary, &self.args, &self.folder).unwrap();
         self.process.pid.store(server.pid(), Ordering::SeqCst);
-        self.process.killed.store(false, Ordering::SeqCst);
         self.server = Some(server);
         self.lives += 1;
     }

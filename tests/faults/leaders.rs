@@ -248,6 +248,10 @@ fn killed_at_its_leases_and_events() {
         (Kind::Event, Moment::After, 1),
     ];
     for (kind, moment, nth) in kinds {
+        if kind == Kind::Lease {
+            // The first ones of a life are those by which it takes the Lease.
+            scene.leader.terminate();
+        }
         let (process, left) = (scene.leader.process(), Mutex::new(nth));
         scene.leader.proxy.on_call(move |when, call| {
             if call.kind == kind && when == moment {
@@ -261,8 +265,6 @@ fn killed_at_its_leases_and_events() {
             Verdict::Pass
         });
         if kind == Kind::Lease {
-            // The first ones are those by which it takes the Lease.
-            scene.leader.terminate();
             scene.leader.begin();
         }
         scene.scale(if scene.replicas == 4 { 6 } else { 4 });

@@ -127,22 +127,28 @@ impl Stage {
         mut missing: impl FnMut(&[Value]) -> Option<String>,
     ) -> Vec<Value> {
         let started = Instant::now();
+        let mut limit = PATIENCE;
         loop {
             act();
             let looked = Instant::now();
             let why = match self.look() {
                 None => "the API server does not answer".to_owned(),
-                Some(pods) => match missing(&pods).or_else(|| unsettled(&pods)) {
-                    None => {
-                        self.bystanders.check(&self.admin);
-                        return pods;
+                Some(pods) => {
+                    // Thousands take longer.
+                    limit =
+                        limit.max(Duration::from_millis(300) * u32::try_from(pods.len()).unwrap());
+                    match missing(&pods).or_else(|| unsettled(&pods)) {
+                        None => {
+                            self.bystanders.check(&self.admin);
+                            return pods;
+                        }
+                        Some(why) => why,
                     }
-                    Some(why) => why,
-                },
+                }
             };
             assert!(
-                started.elapsed() < PATIENCE,
-                "not settled within {PATIENCE:?}: {why}"
+                started.elapsed() < limit,
+                "not settled within {limit:?}: {why}"
             );
             // A look at thousands of pods is work for the API server too.
             std::thread::sleep((looked.elapsed() * 2).max(Duration::from_millis(50)));
