@@ -115,21 +115,18 @@ async fn measure(args: &Args, plane: &ControlPlane, nodes: &[String]) {
         "all ready",
         started.elapsed().as_secs_f64()
     );
-    let (now, peak) = program.memory();
-    println!(
-        "{:<28} {:>8.1} MiB, at most {:.1} MiB",
-        "resident memory", now, peak
-    );
+    memory("resident memory", &program);
 
     gentle(args, &client, nodes).await;
-    let (now, peak) = program.memory();
-    println!(
-        "{:<28} {:>8.1} MiB, at most {:.1} MiB",
-        "resident memory at the end", now, peak
-    );
+    memory("resident memory at the end", &program);
     for line in program.interesting() {
         println!("  {line}");
     }
+}
+
+fn memory(when: &str, program: &Program) {
+    let (now, anonymous, peak) = program.memory();
+    println!("{when:<28} {now:>8.1} MiB, {anonymous:.1} of them no file's, at most {peak:.1} MiB");
 }
 
 /// One HP pod and one bare pod in turn, each timed until a watch shows what it led to.

@@ -71,8 +71,9 @@ impl Program {
         lines.map(str::to_owned).collect()
     }
 
-    /// Resident memory now and at its highest, in MiB.
-    pub fn memory(&self) -> (f64, f64) {
+    /// Resident memory now, what of it is no page of the program's file, and the highest of the first,
+    /// in MiB.
+    pub fn memory(&self) -> (f64, f64, f64) {
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", self.server.pid())).unwrap();
         let of = |key: &str| {
@@ -80,6 +81,6 @@ impl Program {
             let number = line.split_whitespace().nth(1).unwrap();
             number.parse::<f64>().unwrap() / 1024.0
         };
-        (of("VmRSS:"), of("VmHWM:"))
+        (of("VmRSS:"), of("RssAnon:"), of("VmHWM:"))
     }
 }

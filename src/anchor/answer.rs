@@ -155,6 +155,10 @@ impl Assessment {
             Some(grace) if grace > SHORT_GRACE_SECONDS => {
                 self.steps.push(Step::Delete(CUT_SHORT_SECONDS));
             }
+            // Such a delete has two halves in the API server. One that was broken off between them, as
+            // its client died, left the anchor so, and only another delete takes it away
+            // (`BeforeDelete` in apiserver/pkg/registry/rest/delete.go).
+            Some(CUT_SHORT_SECONDS) => self.steps.push(Step::Delete(CUT_SHORT_SECONDS)),
             // It ends in a moment by itself.
             Some(_) => {}
         }

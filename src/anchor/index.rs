@@ -201,9 +201,14 @@ impl Index {
         if let Some(workload) = hp.workload.as_deref().filter(|_| hp.marked) {
             self.newcomers.saw(&hp.id.namespace, workload);
         }
-        let mut inner = self.inner();
+        let mut guard = self.inner();
+        let inner = &mut *guard;
         let key = inner.share(&hp.id.uid);
-        hp.share(&key, &mut inner.names);
+        let anchor = inner
+            .slots
+            .get(&key)
+            .and_then(|slot| slot.anchor.as_deref());
+        hp.share(&key, anchor, &mut inner.names);
         let list = inner.lists[Side::Hp as usize];
         let room = inner.recipes < RECIPES && self.queue.is_open();
         let slot = inner.slots.entry(Arc::clone(&key)).or_default();
@@ -229,16 +234,18 @@ impl Index {
         slot.hp = Some(Box::new(hp));
         let lane = slot.lane();
         inner.recipes += usize::from(kept);
-        drop(inner);
+        drop(guard);
         if changed {
             self.queue.add(&key, lane);
         }
     }
 
     fn observe_anchor(&self, mut anchor: Anchor) {
-        let mut inner = self.inner();
+        let mut guard = self.inner();
+        let inner = &mut *guard;
         let key = inner.share(&anchor.owner_uid);
-        anchor.share(&key, &mut inner.names);
+        let hp = inner.slots.get(&key).and_then(|slot| slot.hp.as_deref());
+        anchor.share(&key, hp, &mut inner.names);
         let list = inner.lists[Side::Anchor as usize];
         let slot = inner.slots.entry(Arc::clone(&key)).or_default();
         slot.lists[Side::Anchor as usize] = list;
@@ -257,7 +264,7 @@ impl Index {
             }
         };
         inner.recipes -= usize::from(dropped);
-        drop(inner);
+        drop(guard);
         self.queue.add(&key, Lane::Usual);
     }
 

@@ -5,6 +5,11 @@
 //! believing it. So there is a fence. The leader reads the Lease back and leads only until the renewal
 //! that it finds there, its own and by its own clock, runs out; every write asks the fence first.
 //!
+//! The manager's patience is not enough either (kube-lease-manager 0.13, `manager.rs`): it waits up to
+//! 30 s after errors, which it counts over all of its life; it never makes a Lease again that was
+//! deleted; and a request that gets no answer holds it up for as long as the kernel does. So whoever
+//! should have renewed the Lease and did not is not waited for: this instance's manager is made anew.
+//!
 //! What is left is a write that passed the fence, was then frozen, and wakes after another instance
 //! took over. It can do no harm, because no write depends on being the only one: anchors have one
 //! possible name, deletes name the UID, and all else names the version of what it was decided on
@@ -16,7 +21,7 @@ use std::time::Duration;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Api, Client};
-use kube_lease_manager::{LeaseManagerBuilder, LeaseManagerError};
+use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -76,49 +81,64 @@ impl Election {
         leads: watch::Sender<bool>,
         mut stop: watch::Receiver<bool>,
     ) {
-        let manager = loop {
+        let lease: Api<Lease> = Api::namespaced(client.clone(), &self.namespace);
+        while !*stop.borrow() {
             match self.manager(client.clone()).await {
-                Ok(manager) => break manager,
+                Ok(manager) => {
+                    self.campaign(manager, &lease, fence, &leads, &mut stop)
+                        .await;
+                }
                 Err(error) => {
                     tracing::warn!(lease = %self.name, namespace = %self.namespace, error = %Chain(&error), "cannot have the Lease; trying again");
-                }
-            }
-            tokio::select! {
-                () = tokio::time::sleep(Duration::from_secs(1)) => {}
-                _ = stop.wait_for(|stop| *stop) => return,
-            }
-        };
-        let (mut elected, task) = manager.watch().await;
-        let lease: Api<Lease> = Api::namespaced(client, &self.namespace);
-        loop {
-            let chosen = *elected.borrow_and_update();
-            if chosen {
-                tokio::select! {
-                    changed = elected.changed() => if changed.is_err() { break },
-                    _ = stop.wait_for(|stop| *stop) => break,
-                    () = self.watch_lease(&lease, fence, &leads) => {}
-                }
-            } else {
-                fence.open_until(None);
-                leads.send_if_modified(|leads| std::mem::replace(leads, false));
-                tokio::select! {
-                    changed = elected.changed() => if changed.is_err() { break },
-                    _ = stop.wait_for(|stop| *stop) => break,
+                    tokio::select! {
+                        () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                        _ = stop.wait_for(|stop| *stop) => {}
+                    }
                 }
             }
         }
-        fence.open_until(None);
-        leads.send_if_modified(|leads| std::mem::replace(leads, false));
-        drop(elected);
-        let _ = tokio::time::timeout(RELEASE, task).await;
     }
 
-    async fn manager(
+    /// Takes part through one manager: until it is told to stop, or the manager neglects the Lease.
+    async fn campaign(
         &self,
-        client: Client,
-    ) -> Result<kube_lease_manager::LeaseManager, LeaseManagerError> {
+        manager: LeaseManager,
+        lease: &Api<Lease>,
+        fence: &Fence,
+        leads: &watch::Sender<bool>,
+        stop: &mut watch::Receiver<bool>,
+    ) {
+        let (mut elected, mut task) = manager.watch().await;
+        // It is given the time to do better than the one before it.
+        let judged_from = Instant::now() + Duration::from_secs(self.seconds()) / 3;
+        let mut led = false;
+        let stopped = loop {
+            let chosen = *elected.borrow_and_update();
+            // A manager that has just begun does not know yet: it may be its own Lease still.
+            if led && !chosen {
+                fence.open_until(None);
+                leads.send_if_modified(|leads| std::mem::replace(leads, false));
+            }
+            led = chosen;
+            tokio::select! {
+                changed = elected.changed() => if changed.is_err() { break false },
+                _ = stop.wait_for(|stop| *stop) => break true,
+                () = self.watch_lease(chosen, judged_from, lease, fence, leads) => break false,
+            }
+        };
+        if stopped {
+            fence.open_until(None);
+            leads.send_if_modified(|leads| std::mem::replace(leads, false));
+            drop(elected);
+            let _ = tokio::time::timeout(RELEASE, &mut task).await;
+        }
+        // If it is not done, it hangs. The fence stands as it is: it shuts by itself.
+        task.abort();
+    }
+
+    async fn manager(&self, client: Client) -> Result<LeaseManager, LeaseManagerError> {
         // Renewed when a third of it is over, so that two more tries fit in.
-        let seconds = self.seconds.max(SHORTEST_LEASE_SECONDS);
+        let seconds = self.seconds();
         LeaseManagerBuilder::new(client, &self.name)
             .with_namespace(&self.namespace)
             .with_identity(&self.identity)
@@ -129,19 +149,72 @@ impl Election {
             .await
     }
 
-    /// Reads the Lease back, again and again, and keeps the fence by it.
-    async fn watch_lease(&self, lease: &Api<Lease>, fence: &Fence, leads: &watch::Sender<bool>) {
-        let pause = Duration::from_secs(self.seconds.max(SHORTEST_LEASE_SECONDS)) / 6;
+    /// Reads the Lease back, again and again, and keeps the fence by it. Returns once the Lease is
+    /// neglected.
+    async fn watch_lease(
+        &self,
+        chosen: bool,
+        judged_from: Instant,
+        lease: &Api<Lease>,
+        fence: &Fence,
+        leads: &watch::Sender<bool>,
+    ) {
+        let pause = Duration::from_secs(self.seconds()) / 6;
         loop {
-            match tokio::time::timeout(pause * 2, lease.get(&self.name)).await {
-                Ok(Ok(lease)) => fence.open_until(self.lead_until(&lease, Timestamp::now())),
-                Ok(Err(error)) => tracing::debug!(error = %Chain(&error), "cannot read the Lease"),
-                Err(_) => tracing::debug!("reading the Lease takes too long"),
+            // A manager that has just begun asks first.
+            if !chosen {
+                tokio::time::sleep(pause).await;
             }
+            let neglected = match tokio::time::timeout(pause * 2, lease.get_opt(&self.name)).await {
+                Ok(Ok(lease)) => {
+                    let now = Timestamp::now();
+                    if chosen {
+                        let until = lease.as_ref().and_then(|lease| self.lead_until(lease, now));
+                        fence.open_until(until);
+                    }
+                    self.is_neglected(lease.as_ref(), now)
+                }
+                Ok(Err(error)) => {
+                    tracing::debug!(error = %Chain(&error), "cannot read the Lease");
+                    false
+                }
+                Err(_) => {
+                    tracing::debug!("reading the Lease takes too long");
+                    false
+                }
+            };
             let open = fence.is_open();
             leads.send_if_modified(|leads| std::mem::replace(leads, open) != open);
-            tokio::time::sleep(pause).await;
+            if neglected && Instant::now() >= judged_from {
+                tracing::info!(lease = %self.name, namespace = %self.namespace, "the Lease is not held or not renewed; trying anew");
+                return;
+            }
+            if chosen {
+                tokio::time::sleep(pause).await;
+            }
         }
+    }
+
+    /// Whether nobody holds the Lease, or who holds it is late: this instance by more than it takes to
+    /// try twice, another by the whole of its term.
+    fn is_neglected(&self, lease: Option<&Lease>, now: Timestamp) -> bool {
+        let Some(spec) = lease.and_then(|lease| lease.spec.as_ref()) else {
+            return true;
+        };
+        let (Some(holder), Some(renewed)) = (&spec.holder_identity, &spec.renew_time) else {
+            return true;
+        };
+        let age = Duration::try_from(now.duration_since(renewed.0)).unwrap_or_default();
+        let term = Duration::from_secs(self.seconds());
+        age > if *holder == self.identity {
+            term * 2 / 3
+        } else {
+            term * 2
+        }
+    }
+
+    fn seconds(&self) -> u64 {
+        self.seconds.max(SHORTEST_LEASE_SECONDS)
     }
 
     /// Until when this instance leads, by a Lease as it was just read.
@@ -217,6 +290,23 @@ mod tests {
             None
         );
         assert_eq!(election().lead_until(&Lease::default(), now), None);
+    }
+
+    #[test]
+    fn a_lease_is_neglected_that_nobody_holds_or_renews() {
+        let election = election();
+        let neglected =
+            |lease: Option<&Lease>, now: &str| election.is_neglected(lease, now.parse().unwrap());
+        assert!(neglected(None, "2026-11-21T10:00:00Z"));
+        assert!(neglected(Some(&Lease::default()), "2026-11-21T10:00:00Z"));
+        // Its own: renewed every 3 s, so two tries failed by now.
+        let own = lease("me", "2026-11-21T10:00:00Z");
+        assert!(!neglected(Some(&own), "2026-11-21T10:00:06Z"));
+        assert!(neglected(Some(&own), "2026-11-21T10:00:07Z"));
+        // Another one's: the manager takes it when it runs out; if it does not, it hangs.
+        let other = lease("you", "2026-11-21T10:00:00Z");
+        assert!(!neglected(Some(&other), "2026-11-21T10:00:19Z"));
+        assert!(neglected(Some(&other), "2026-11-21T10:00:21Z"));
     }
 
     #[tokio::test(start_paused = true)]

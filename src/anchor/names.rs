@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::queue::Key;
-use super::view::{Anchor, Condition, Hp, Identity};
+use super::view::{Anchor, Condition, Hp, Identity, Published};
 
 /// How many texts are kept before those are dropped that nobody has any more.
 const FEW: usize = 256;
@@ -49,8 +49,13 @@ impl Names {
 
 impl Hp {
     /// Keeps once what others have too.
-    pub fn share(&mut self, key: &Key, names: &mut Names) {
+    pub fn share(&mut self, key: &Key, anchor: Option<&Anchor>, names: &mut Names) {
         self.id.uid = Arc::clone(key);
+        if let (Published::Status(status), Some(anchor)) = (&mut self.published, anchor)
+            && status.uid == anchor.id.uid
+        {
+            status.uid = Arc::clone(&anchor.id.uid);
+        }
         names.share(&mut self.id.namespace);
         names.share_all(
             self.node
@@ -65,8 +70,11 @@ impl Hp {
 
 impl Anchor {
     /// Keeps once what others have too.
-    pub fn share(&mut self, key: &Key, names: &mut Names) {
+    pub fn share(&mut self, key: &Key, hp: Option<&Hp>, names: &mut Names) {
         self.owner_uid = Arc::clone(key);
+        if let Some(hp) = hp.filter(|hp| hp.id.name == self.owner) {
+            self.owner = Arc::clone(&hp.id.name);
+        }
         names.share(&mut self.id.namespace);
         names.share_condition(self.ready.as_mut());
         names.share_condition(self.gate.as_mut());

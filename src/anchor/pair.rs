@@ -20,7 +20,7 @@ use k8s_openapi::jiff::Timestamp;
 
 pub use super::answer::{Assessment, Note, Reason, State, Step};
 use super::manifest::EXTRA_GRACE_SECONDS;
-use super::rules::Rules;
+use super::rules::{CUT_SHORT_SECONDS, Rules};
 use super::view::{Anchor, Condition, Hp, Published};
 
 impl Step {
@@ -29,7 +29,11 @@ impl Step {
         match self {
             Self::Replace(_) => true,
             Self::Create => pair.hp.is_some_and(|hp| hp.published != Published::Nothing),
-            Self::Delete(_) => pair.hp.is_none(),
+            // One that is cut short already is gone, as a rule; the watch is about to say so.
+            Self::Delete(_) => {
+                let cut = |anchor: &Anchor| anchor.terminating == Some(CUT_SHORT_SECONDS);
+                pair.hp.is_none() || pair.anchor.is_some_and(cut)
+            }
             _ => false,
         }
     }

@@ -313,6 +313,23 @@ fn who_is_gone_or_finished_needs_no_network() {
 }
 
 #[test]
+fn a_delete_that_was_broken_off_half_way_is_done_again() {
+    let mut left = anchor();
+    left.terminating = Some(0);
+    let mut done = hp();
+    done.phase = Phase::Succeeded;
+    for hp in [None, Some(&done)] {
+        let assessment = assess_at(hp, Some(&left), after(0));
+        assert_eq!(steps(&assessment), [Step::Delete(0)]);
+        // As a rule it is gone already, which a read tells at no harm.
+        assert!(certain(hp, Some(&left)));
+    }
+    // This one ends by itself.
+    left.terminating = Some(1);
+    assert!(steps(&assess_at(None, Some(&left), after(0))).is_empty());
+}
+
+#[test]
 fn a_lost_anchor_costs_a_controllers_pod_its_life() {
     let (hp, anchor) = serving();
     let other_ip = Anchor {

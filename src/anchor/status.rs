@@ -1,6 +1,7 @@
 //! The anchor's status as the HP pod carries it: what the launcher waits for.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,7 @@ pub struct AnchorStatus {
     /// the pod's own `startTime` does not.
     pub started: Timestamp,
     /// The anchor pod's UID.
-    pub uid: String,
+    pub uid: Arc<str>,
 }
 
 impl AnchorStatus {

@@ -279,7 +279,7 @@ impl Anchor {
         Some(AnchorStatus {
             ip: self.ip?,
             started: self.started?,
-            uid: self.id.uid.to_string(),
+            uid: Arc::clone(&self.id.uid),
         })
     }
 }

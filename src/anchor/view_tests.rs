@@ -51,7 +51,7 @@ fn an_anchor_runs_once_all_of_it_does() {
     let status = of(all).status().unwrap();
     assert_eq!(status.started, "2026-11-21T10:00:03Z".parse().unwrap());
     assert_eq!(
-        (status.ip.to_string(), status.uid.as_str()),
+        (status.ip.to_string(), &*status.uid),
         ("10.0.0.7".into(), "x")
     );
 }

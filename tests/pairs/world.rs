@@ -123,7 +123,7 @@ impl World {
 }
 
 /// The webhook configurations have arrived in the API server once a pod comes out injected.
-fn put_in_force(plane: &ControlPlane, program: &Program) {
+pub fn put_in_force(plane: &ControlPlane, program: &Program) {
     plane.register_webhooks(&program.url(), &program.ca());
     let dry_run = ["create", "--dry-run=server", "-o", "json", "-f", "-"];
     let pod = bare("probe").replace("@/", PREFIX);
