@@ -131,9 +131,12 @@ fn leaders_come_and_go() {
     }
 }
 
+/// Whether a write is of a kind.
+type Which = fn(&Call) -> bool;
+
 /// Holds the first write of a kind on its way to the API server, and stops the process that made it:
 /// it has passed the fence.
-fn hold(instance: &Instance, which: fn(&Call) -> bool) -> (Receiver<()>, Sender<()>) {
+fn hold(instance: &Instance, which: Which) -> (Receiver<()>, Sender<()>) {
     let (held, is_held) = channel();
     let (go, gone) = channel::<()>();
     let (process, gone, once) = (instance.process(), Mutex::new(gone), AtomicBool::new(true));
@@ -175,7 +178,7 @@ fn a_write_that_passed_the_fence_and_comes_late_does_no_harm() {
     let Some(mut scene) = Scene::start() else {
         return;
     };
-    let rounds: [(&str, fn(&Call) -> bool, &[u16]); 5] = [
+    let rounds: [(&str, Which, &[u16]); 5] = [
         // Nobody's by now: accepted, and taken away again.
         ("create", creates, &[201]),
         ("publish", publishes, &[409, 404]),

@@ -57,7 +57,7 @@ fn change_everything(stage: &Stage, round: u32) -> usize {
         .kubelet
         .new_ip(NAMESPACE, name(&anchors(stage, "solo")[0]));
     stage.create(NAMESPACE, &manifest(&bare(&format!("late-{round}"))));
-    let replicas = if round % 2 == 0 { 6 } else { 3 };
+    let replicas = if round.is_multiple_of(2) { 6 } else { 3 };
     scale(stage, replicas);
     replicas as usize + 2 + round as usize
 }
