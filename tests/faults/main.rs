@@ -13,6 +13,9 @@ mod instance;
 mod invariants;
 mod kills;
 mod leaders;
+#[path = "../pairs/look.rs"]
+#[allow(dead_code, reason = "the tests of pairs use all of it")]
+mod look;
 mod outages;
 #[path = "../real/program.rs"]
 #[allow(dead_code, reason = "the admission tests use all of it")]
