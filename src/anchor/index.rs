@@ -15,10 +15,10 @@ use tokio::time::Instant;
 
 use super::metrics::Metrics;
 use super::misses::Newcomers;
-use super::names::Names;
 use super::pair::State;
 use super::queue::{Key, Lane, Queue};
 use super::recipe::Recipe;
+use super::sharing::Names;
 use super::slim::SlimPod;
 use super::view::{Anchor, Hp};
 
