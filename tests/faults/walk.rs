@@ -64,10 +64,6 @@ struct Walk {
 fn a_week_of_churn() {
     let Some(stage) = Stage::start() else { return };
     stage.namespace(NAMESPACE);
-    stage.kubelet.settings(|settings| {
-        settings.crash_backoff = Duration::from_millis(200);
-        settings.crash_backoff_limit = Duration::from_secs(1);
-    });
     let jobs = |pod: &k8s_openapi::api::core::v1::Pod, container: &str| {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         container == "albums" && name.starts_with("job-") && !name.contains("-anchor-")
