@@ -50,6 +50,11 @@ impl Stage {
             admin.create("/api/v1/nodes", node).unwrap();
         }
         let kubelet = Kubelet::start(&plane, &[]);
+        // A launcher that ends with its anchor is restarted; here that befalls a pod often.
+        kubelet.settings(|settings| {
+            settings.crash_backoff = Duration::from_millis(200);
+            settings.crash_backoff_limit = Duration::from_secs(1);
+        });
         plane.install_roles();
         let webhook = Program::start(&plane, "webhook", Certificate::SelfSigned);
         // Before the webhooks are asked: one of them is a workload that was not injected.
