@@ -22,6 +22,11 @@ use crate::cluster::failure::Failure;
 /// How soon a pair is looked at again that changed while it was being looked at.
 const SOON: Duration = Duration::from_millis(50);
 
+/// How soon after a write that was not made since this instance did not lead. A renewal that came late
+/// shuts the fence for a moment only, and nobody else would bring the pair back; who leads no longer
+/// has its queue closed.
+const DEPOSED: Duration = Duration::from_secs(1);
+
 /// What all workers share.
 #[derive(Debug)]
 pub struct Worker {
@@ -106,7 +111,7 @@ impl Worker {
                 Taken::Later(wait) => again = Some(again.map_or(wait, |again| again.min(wait))),
                 Taken::Stale => return Turn::Done(Some(SOON)),
                 Taken::Failed => return Turn::Failed,
-                Taken::Deposed => return Turn::Done(None),
+                Taken::Deposed => return Turn::Done(Some(DEPOSED)),
                 Taken::Refused(why) => {
                     unwell = true;
                     self.index.set_refused(key, Some(&why));
@@ -378,7 +383,7 @@ impl Worker {
             "cannot {what}; trying again"
         );
         match error {
-            WriteError::NotLeading => Turn::Done(None),
+            WriteError::NotLeading => Turn::Done(Some(DEPOSED)),
             _ => Turn::Failed,
         }
     }
