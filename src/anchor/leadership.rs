@@ -83,18 +83,26 @@ impl Election {
     ) {
         let lease: Api<Lease> = Api::namespaced(client.clone(), &self.namespace);
         while !*stop.borrow() {
-            match self.manager(client.clone()).await {
-                Ok(manager) => {
+            // A request that gets no answer must not keep this instance from ever trying again, nor
+            // from ending.
+            let limit = Duration::from_secs(self.seconds());
+            let manager = tokio::select! {
+                manager = tokio::time::timeout(limit, self.manager(client.clone())) => manager,
+                _ = stop.wait_for(|stop| *stop) => return,
+            };
+            let error = match manager {
+                Ok(Ok(manager)) => {
                     self.campaign(manager, &lease, fence, &leads, &mut stop)
                         .await;
+                    continue;
                 }
-                Err(error) => {
-                    tracing::warn!(lease = %self.name, namespace = %self.namespace, error = %Chain(&error), "cannot have the Lease; trying again");
-                    tokio::select! {
-                        () = tokio::time::sleep(Duration::from_secs(1)) => {}
-                        _ = stop.wait_for(|stop| *stop) => {}
-                    }
-                }
+                Ok(Err(error)) => Chain(&error).to_string(),
+                Err(_) => format!("no answer within {} s", limit.as_secs()),
+            };
+            tracing::warn!(lease = %self.name, namespace = %self.namespace, error, "cannot have the Lease; trying again");
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                _ = stop.wait_for(|stop| *stop) => {}
             }
         }
     }
