@@ -1,9 +1,8 @@
 //! All pairs of the cluster, as the two watches show them.
 //!
 //! Synchronous and without a client: events in, pairs to look at out. What is kept of a pod is its
-//! view ([`Hp`], [`Anchor`]); the manifest of an anchor to be is made while the whole HP pod is at
-//! hand, and kept for a bounded number of pairs, so that a burst costs no memory and the usual case
-//! no read.
+//! view ([`Hp`], [`Anchor`]); the recipe of an anchor to be is made while the whole HP pod is at hand,
+//! and kept while it lacks its anchor ([`super::recipe`]).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,13 +16,10 @@ use super::metrics::Metrics;
 use super::misses::Newcomers;
 use super::pair::State;
 use super::queue::{Key, Lane, Queue};
-use super::recipe::Recipe;
+use super::recipe::{Recipe, Recipes};
 use super::sharing::Names;
 use super::slim::SlimPod;
 use super::view::{Anchor, Hp};
-
-/// For how many pairs the manifest of the anchor is kept until it is created.
-const RECIPES: usize = 256;
 
 /// Which of the two watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +59,7 @@ pub struct Known {
 struct Inner {
     slots: HashMap<Key, Slot>,
     names: Names,
-    recipes: usize,
+    recipes: Recipes,
     lists: [u32; 2],
     listed: [bool; 2],
 }
@@ -127,10 +123,7 @@ impl Index {
 
     /// Takes the recipe that was kept for a pair, if one was.
     pub fn take_recipe(&self, key: &Key) -> Option<Recipe> {
-        let mut inner = self.inner();
-        let recipe = inner.slots.get_mut(key)?.recipe.take();
-        inner.recipes -= usize::from(recipe.is_some());
-        recipe
+        self.inner().slots.get_mut(key)?.recipe.take()
     }
 
     /// Remembers why the API server refused an anchor, or that it does no more.
@@ -210,7 +203,6 @@ impl Index {
             .and_then(|slot| slot.anchor.as_deref());
         hp.share(&key, anchor, &mut inner.names);
         let list = inner.lists[Side::Hp as usize];
-        let room = inner.recipes < RECIPES && self.queue.is_open();
         let slot = inner.slots.entry(Arc::clone(&key)).or_default();
         slot.lists[Side::Hp as usize] = list;
         if slot
@@ -225,15 +217,13 @@ impl Index {
         if lacks && slot.hp.is_none() {
             slot.since = Some(Instant::now());
         }
-        let mut kept = false;
-        if lacks && slot.recipe.is_none() && room {
-            slot.recipe = Recipe::of(pod).ok();
-            kept = slot.recipe.is_some();
+        if lacks && slot.recipe.is_none() {
+            let recipe = Recipe::of(pod).ok();
+            slot.recipe = recipe.and_then(|recipe| inner.recipes.keep(&recipe));
         }
         let changed = slot.hp.as_ref().is_none_or(|known| !known.looks_like(&hp));
         slot.hp = Some(Box::new(hp));
         let lane = slot.lane();
-        inner.recipes += usize::from(kept);
         drop(guard);
         if changed {
             self.queue.add(&key, lane);
@@ -249,7 +239,7 @@ impl Index {
         let list = inner.lists[Side::Anchor as usize];
         let slot = inner.slots.entry(Arc::clone(&key)).or_default();
         slot.lists[Side::Anchor as usize] = list;
-        let dropped = match &slot.anchor {
+        match &slot.anchor {
             Some(known) if known.id.uid == anchor.id.uid && known.id.is_newer_than(&anchor.id) => {
                 return;
             }
@@ -260,10 +250,9 @@ impl Index {
             _ => {
                 slot.anchor = Some(Box::new(anchor));
                 slot.refused = None;
-                slot.recipe.take().is_some()
+                slot.recipe = None;
             }
-        };
-        inner.recipes -= usize::from(dropped);
+        }
         drop(guard);
         self.queue.add(&key, Lane::Usual);
     }
@@ -340,7 +329,6 @@ impl Index {
         if slot.hp.is_some() || slot.anchor.is_some() {
             self.queue.add(key, slot.lane());
         } else if let Some(slot) = inner.slots.remove(key) {
-            inner.recipes -= usize::from(slot.recipe.is_some());
             self.metrics.moved(slot.state, None);
         }
     }

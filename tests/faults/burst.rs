@@ -43,5 +43,5 @@ fn a_thousand_pods_at_once() {
         "each anchor is created once, however often it is tried"
     );
     rightful(&instance.proxy.log());
-    polite(&instance.proxy.log(), 0);
+    polite(&instance.proxy.log());
 }
