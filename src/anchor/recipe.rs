@@ -25,7 +25,10 @@ static HOLE: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// What fills a hole.
-const FILLINGS: [(char, fn(&Owner<'_>) -> String); 4] = [
+type Filling = fn(&Owner<'_>) -> String;
+
+/// The holes, each with its letter.
+const FILLINGS: [(char, Filling); 4] = [
     ('a', |owner| manifest::name(owner.name, owner.uid)),
     ('n', |owner| owner.name.to_owned()),
     ('u', |owner| owner.uid.to_owned()),

@@ -115,7 +115,7 @@ impl Worker {
                 Taken::Deposed => return Turn::Done(Some(DEPOSED)),
                 Taken::Refused(why) => {
                     unwell = true;
-                    self.index.set_refused(key, Some(&why));
+                    self.index.set_refused(key, &why);
                     known.refused = Some(why.into());
                     let rest = self.assess(&known).steps.into_iter();
                     let rest = rest.filter(|step| match step {

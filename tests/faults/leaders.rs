@@ -68,7 +68,7 @@ impl Scene {
     /// A pair whose name begins so, and that nobody has deleted.
     fn pair(&self, prefix: &str) -> (Value, Value) {
         wait_until("a live pair", PATIENCE, || {
-            let pods = self.stage.look().ok()?;
+            let pods = self.stage.look()?;
             let lives = |pod: &&Value| name(pod).starts_with(prefix) && !terminating(pod);
             let mut anchors = pods.iter().filter(lives).filter(|pod| is_anchor(pod));
             anchors.find_map(|anchor| {
