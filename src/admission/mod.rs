@@ -11,7 +11,7 @@
 //! - [`server`]: the two ports, from configuration to drain; [`limits`] bounds them.
 //! - `routes`, `body`: a request of the HTTPS port; `operations`, [`readiness`]: of the other.
 //! - `connection`, `connections`, `read_ahead`: what lies below HTTP.
-//! - [`tls`], [`certificates`], [`self_signed`]: who we are, and who may ask.
+//! - [`tls`], [`certificates`], [`self_signed`], [`shared_authority`]: who we are, and who may ask.
 //! - [`namespaces`]: the policies, from a watch or a file.
 //! - [`metrics`]: what is counted.
 
@@ -34,6 +34,7 @@ mod routes;
 pub mod self_signed;
 pub mod server;
 mod services;
+pub mod shared_authority;
 mod templates;
 pub mod tls;
 
