@@ -19,9 +19,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
-use kube::Client;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -43,7 +43,7 @@ const TRIES: usize = 5;
 pub enum SharedError {
     /// The Secret cannot be read or made.
     #[error(
-        "cannot {verb} the Secret {namespace}/{name} (--self-signed-secret): {source}. The rights that it \
+        "cannot {verb} the Secret {namespace}/{name} (--self-signed-secret): {why}. The rights that it \
          takes are in deploy/components/self-signed"
     )]
     Secret {
@@ -54,7 +54,7 @@ pub enum SharedError {
         /// Its name.
         name: String,
         /// What the API server said, or why it was not reached.
-        source: String,
+        why: String,
     },
     /// Something else is in it.
     #[error(
@@ -171,12 +171,12 @@ impl Keeper {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    fn failed(&self, verb: &'static str, source: impl std::fmt::Display) -> SharedError {
+    fn failed(&self, verb: &'static str, why: impl std::fmt::Display) -> SharedError {
         SharedError::Secret {
             verb,
             namespace: self.namespace.clone(),
             name: self.name.clone(),
-            source: source.to_string(),
+            why: why.to_string(),
         }
     }
 
@@ -237,7 +237,8 @@ impl Keeper {
     /// Whether anything had to be written.
     async fn put(&self, kind: &str, name: &str, bundle: &str) -> Result<bool, kube::Error> {
         let kind = GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind);
-        let api = Api::<DynamicObject>::all_with(self.client.clone(), &ApiResource::from_gvk(&kind));
+        let api =
+            Api::<DynamicObject>::all_with(self.client.clone(), &ApiResource::from_gvk(&kind));
         // Not registered yet, or already uninstalled.
         let Some(found) = api.get_opt(name).await? else {
             return Ok(false);
@@ -265,7 +266,8 @@ fn patch(configuration: &DynamicObject, bundle: &str) -> Option<Value> {
         .map(|webhook| json!({"name": webhook["name"], "clientConfig": {"caBundle": bundle}}))
         .collect();
     let version = &configuration.metadata.resource_version;
-    (!stale.is_empty()).then(|| json!({"metadata": {"resourceVersion": version}, "webhooks": stale}))
+    (!stale.is_empty())
+        .then(|| json!({"metadata": {"resourceVersion": version}, "webhooks": stale}))
 }
 
 /// The first pair of this instance, under a CA that all share.
