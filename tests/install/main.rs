@@ -22,7 +22,7 @@ mod support;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use support::{ControlPlane, free_port, wait_until};
+use support::wait_until;
 
 /// A busy machine is slow; what never comes is not waited for much longer.
 const PATIENCE: Duration = Duration::from_secs(120);
