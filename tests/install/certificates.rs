@@ -72,7 +72,7 @@ fn installed_with_cert_manager_no_create_fails_while_certificates_change() {
     renewed(3, "three renewals");
     plane.kubectl_ok(&["delete", "secret", &secret, "-n", HOME]);
     renewed(1, "the Secret is made anew and served");
-    another_ca(plane, &ports);
+    another_ca(plane, ports);
     stream.end("renewals, a deleted Secret and another CA");
 
     monitoring::every_metric_is_exposed(
@@ -95,7 +95,7 @@ fn the_pods_are_let_in(plane: &ControlPlane) {
 }
 
 /// Takes the CA away, so that cert-manager makes another, and waits until both instances serve by it.
-fn another_ca(plane: &ControlPlane, ports: &[u16; 2]) {
+fn another_ca(plane: &ControlPlane, ports: [u16; 2]) {
     let ca = || {
         let output = plane.kubectl(&["get", "secret", "native-host-ca", "-n", HOME, "-o=json"]);
         let secret: Value = serde_json::from_slice(&output.stdout).ok()?;

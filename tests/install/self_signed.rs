@@ -1,6 +1,9 @@
 //! The try-out without cert-manager: `kubectl apply -k deploy/overlays/self-signed`.
 
-use serde_json::Value;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use native_host::admission::self_signed::Authority;
+use serde_json::{Value, json};
 
 use crate::certificates::{a_labelled_pod_is_just_a_pod, injected, make_namespace};
 use crate::deploy::{
@@ -56,6 +59,32 @@ fn without_cert_manager_replicas_share_a_ca_and_publish_it() {
     plane.remove_webhooks();
     apply(plane, &overlay);
     published(plane, &shared);
+
+    // Somebody else's CA is everybody's, too.
+    let other = Authority::new().unwrap();
+    let data = [("tls.crt", other.pem()), ("tls.key", other.key_pem())];
+    let data: Value = data
+        .map(|(file, text)| (file, STANDARD.encode(text)))
+        .into_iter()
+        .collect();
+    let patch = json!({"data": data}).to_string();
+    plane.kubectl_ok(&[
+        "patch",
+        "secret",
+        "native-host-ca",
+        "-n",
+        HOME,
+        "-p",
+        &patch,
+    ]);
+    let other = STANDARD.encode(other.pem());
+    published(plane, &other);
+    wait_until("both serve by the other CA", PATIENCE, || {
+        ports
+            .iter()
+            .all(|&port| is_trusted(port, &other))
+            .then_some(())
+    });
 
     drop(instances);
     uninstall(plane, &overlay);
