@@ -124,8 +124,8 @@ impl Instance {
     }
 }
 
-/// A Secret, mirrored into a folder for as long as this lives. The kubelet takes up to a minute for a change; this takes no
-/// more than a second, which is harder: cert-manager has not told the API server of a new CA by then.
+/// A Secret, mirrored into a folder for as long as this lives. The kubelet takes up to a minute for a change; this takes half a
+/// second, so that little time is left to tell the API server of a new CA.
 pub struct Mirror {
     folder: PathBuf,
     stop: Arc<AtomicBool>,

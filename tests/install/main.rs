@@ -8,7 +8,6 @@
 //! its own name.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod cert_manager;
 mod certificates;
 mod deploy;
 mod instance;
@@ -18,6 +17,7 @@ mod self_signed;
 mod stream;
 #[path = "../support/mod.rs"]
 mod support;
+mod tools;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

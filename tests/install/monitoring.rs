@@ -2,10 +2,12 @@
 //! fires, and nobody notices.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::deploy::path;
+use crate::tools::folder;
 
 /// What the names of our metrics begin with.
 const OURS: &str = "native_host_";
@@ -85,4 +87,46 @@ fn collect(value: &Value, found: &mut Vec<String>) {
         Value::Array(list) => list.iter().for_each(|value| collect(value, found)),
         _ => {}
     }
+}
+
+#[test]
+fn promtool_takes_the_alerts_and_the_dashboard_and_they_fire_when_they_should() {
+    let Some(tools) = folder() else {
+        return;
+    };
+    let scratch = tempfile::tempdir().unwrap();
+    let write = |name: &str, value: &Value| {
+        std::fs::write(scratch.path().join(name), value.to_string()).unwrap();
+    };
+    let promtool = |args: &[&str]| {
+        let mut command = Command::new(tools.join("promtool"));
+        let output = command
+            .args(args)
+            .current_dir(scratch.path())
+            .output()
+            .unwrap();
+        let said = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+        assert!(output.status.success(), "{args:?}: {}", said.concat());
+    };
+    let rules = std::fs::read_to_string(path("deploy/components/monitoring/rules.yaml")).unwrap();
+    let rules: Value = serde_saphyr::from_str(&rules).unwrap();
+    write("rules.yaml", &rules["spec"]);
+    promtool(&["check", "rules", "--lint=all", "--lint-fatal", "rules.yaml"]);
+    std::fs::copy(
+        path("tests/install/alerts.yaml"),
+        scratch.path().join("alerts.yaml"),
+    )
+    .unwrap();
+    promtool(&["test", "rules", "alerts.yaml"]);
+    // It has no command for dashboards: their expressions as rules, with what Grafana puts in.
+    let panels: Vec<_> = expressions()
+        .iter()
+        .enumerate()
+        .map(|(n, expr)| json!({"record": format!("panel_{n}"), "expr": expr.replace("$__rate_interval", "5m")}))
+        .collect();
+    write(
+        "dashboard.yaml",
+        &json!({"groups": [{"name": "dashboard", "rules": panels}]}),
+    );
+    promtool(&["check", "rules", "--lint=none", "dashboard.yaml"]);
 }

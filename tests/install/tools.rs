@@ -1,4 +1,4 @@
-//! cert-manager, really run: its controllers and cainjector, built by `hack/build-install-tools`.
+//! What `hack/build-install-tools` built: cert-manager, really run, and promtool.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,7 +7,7 @@ use crate::deploy::path;
 use crate::support::process::Server;
 use crate::support::{ControlPlane, skip_or_fail};
 
-/// The folder of the program and its CRDs, or None, said loudly, where it is not built.
+/// The folder of the programs and of CRDs, or None, said loudly, where it is not built.
 pub fn folder() -> Option<PathBuf> {
     let script = path("hack/build-install-tools");
     let output = Command::new(script).arg("--where").output().unwrap();
@@ -19,8 +19,8 @@ pub fn folder() -> Option<PathBuf> {
     }
 }
 
-/// Installs its CRDs, those of the Prometheus operator besides, and runs it.
-pub fn start(plane: &ControlPlane) -> Option<Server> {
+/// Runs cert-manager, with its CRDs and those of the Prometheus operator.
+pub fn start_cert_manager(plane: &ControlPlane) -> Option<Server> {
     let folder = folder()?;
     install_crds(plane, &folder.join("crds/cert-manager"));
     install_crds(plane, &folder.join("crds/monitoring"));
