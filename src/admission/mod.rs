@@ -11,9 +11,10 @@
 //! - [`server`]: the two ports, from configuration to drain; [`limits`] bounds them.
 //! - `routes`, `body`: a request of the HTTPS port; `operations`, [`readiness`]: of the other.
 //! - `connection`, `connections`, `read_ahead`: what lies below HTTP.
-//! - [`tls`], [`certificates`], [`self_signed`], [`shared_authority`]: who we are, and who may ask.
+//! - [`tls`], [`certificates`], [`self_signed`]: who we are, and who may ask.
 //! - [`namespaces`]: the policies, from a watch or a file.
 //! - [`metrics`]: what is counted.
+//! - [`shared_authority`]: one self-signed CA for all replicas.
 
 mod answer;
 mod body;

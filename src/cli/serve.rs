@@ -168,12 +168,12 @@ pub enum ServeError {
     /// See [`PairError`].
     #[error(transparent)]
     Pair(#[from] PairError),
-    /// See [`SelfSignedError`].
-    #[error(transparent)]
-    SelfSigned(#[from] SelfSignedError),
     /// See [`SharedError`].
     #[error(transparent)]
     Shared(#[from] SharedError),
+    /// See [`SelfSignedError`].
+    #[error(transparent)]
+    SelfSigned(#[from] SelfSignedError),
     /// See [`TlsError`].
     #[error(transparent)]
     Tls(#[from] TlsError),
