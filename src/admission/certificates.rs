@@ -26,7 +26,7 @@ pub const CA_FILE: &str = "ca.crt";
 
 /// How long a pair under another CA is held back while the one before it is good: so long may it take
 /// until the API servers know that CA. cert-manager writes the Secret first and `caBundle` after it.
-const HOLD: Duration = Duration::from_secs(15);
+const HOLD: Duration = Duration::from_secs(10);
 
 /// Why a certificate and key cannot serve.
 #[derive(Debug, thiserror::Error)]

@@ -11,17 +11,16 @@ use crate::instance::{Instance, Mirror, Recipe};
 use crate::stream::{Stream, is_trusted, pod};
 use crate::support::ControlPlane;
 use crate::support::install::HOME;
-use crate::{PATIENCE, alone, manifests, monitoring, tools, wait_until};
+use crate::{PATIENCE, manifests, monitoring, tools, wait_until};
 
-/// How long certificates are good for here, and when they are renewed: every 10 s.
-const SHORT: &str = r#"{"duration": "1m", "renewBefore": "50s", "ipAddresses": ["127.0.0.1"]}"#;
+/// How long certificates are good for here, and when they are renewed: every 5 s.
+const SHORT: &str = r#"{"duration": "1m", "renewBefore": "55s", "ipAddresses": ["127.0.0.1"]}"#;
 
 #[test]
 fn installed_with_cert_manager_no_create_fails_while_certificates_change() {
     let Some(plane) = ControlPlane::shared() else {
         return;
     };
-    let _alone = alone();
     let Some(_cert_manager) = tools::start_cert_manager(plane) else {
         return;
     };

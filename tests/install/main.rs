@@ -19,17 +19,9 @@ mod stream;
 mod support;
 mod tools;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use support::wait_until;
 
 /// A busy machine is slow; what never comes is not waited for much longer.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Keeps two tests that install into the one cluster from doing so at once. One that failed leaves its own
-/// things behind, which the next one has to be able to apply over.
-fn alone() -> MutexGuard<'static, ()> {
-    static INSTALLED: Mutex<()> = Mutex::new(());
-    INSTALLED.lock().unwrap_or_else(PoisonError::into_inner)
-}
