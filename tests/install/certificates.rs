@@ -78,8 +78,10 @@ fn installed_with_cert_manager_no_create_fails_while_certificates_change() {
         &instances.iter().map(Instance::metrics).collect::<String>(),
     );
     one_of_them_leads(&instances);
-    drop((instances, mirror));
+    let stream = Stream::of_creates(plane, shop);
     uninstall(plane, &deploy);
+    stream.end("uninstalled");
+    drop((instances, mirror));
     manifests::nothing_is_left(plane, &before);
     a_labelled_pod_is_just_a_pod(plane, shop);
 }
