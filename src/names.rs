@@ -167,6 +167,11 @@ pub mod env {
 
 /// Webhooks, as the API server names them in what it prints.
 pub mod webhook {
+    /// The `MutatingWebhookConfiguration`: before those of meshes in the alphabet.
+    pub const MUTATING: &str = "a.native-host.io";
+    /// The `ValidatingWebhookConfiguration`.
+    pub const VALIDATING: &str = "native-host.io";
+
     /// Pods, at `/mutate`.
     pub const PODS: &str = "pods.native-host.io";
     /// Labelled Services, at `/mutate`.

@@ -14,6 +14,7 @@
 //! - [`tls`], [`certificates`], [`self_signed`]: who we are, and who may ask.
 //! - [`namespaces`]: the policies, from a watch or a file.
 //! - [`metrics`]: what is counted.
+//! - [`shared_authority`]: one self-signed CA for all replicas.
 
 mod answer;
 mod body;
@@ -34,6 +35,7 @@ mod routes;
 pub mod self_signed;
 pub mod server;
 mod services;
+pub mod shared_authority;
 mod templates;
 pub mod tls;
 
