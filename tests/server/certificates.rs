@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use native_host::admission::certificates::Folder;
+use native_host::admission::clients::ClientAuth;
 use native_host::admission::self_signed::Authority;
-use native_host::admission::tls::ClientAuth;
 
 use super::client::{Client, Identity, PATIENCE, trust};
 use super::harness::{Options, Server, localhost};
