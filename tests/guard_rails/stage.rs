@@ -28,6 +28,8 @@ pub const RAILS: &[(&str, &str)] = &[
 /// What the API server calls itself towards webhooks.
 const API_SERVER: &str = "kube-apiserver-webhook";
 
+type Attempt<'s> = Box<dyn Fn() -> Answer + 's>;
+
 /// See the module.
 pub struct Stage {
     pub world: World,
@@ -44,11 +46,11 @@ impl Stage {
         static PLANE: OnceLock<Option<ControlPlane>> = OnceLock::new();
         static FILES: OnceLock<WebhookAccess> = OnceLock::new();
         static STAGE: OnceLock<Stage> = OnceLock::new();
+        // One that did not come up will not the next time, and each try takes its time.
+        static TRIED: AtomicBool = AtomicBool::new(false);
         let files = FILES.get_or_init(WebhookAccess::new);
         let plane = PLANE.get_or_init(|| ControlPlane::start_or_skip(&files.options()));
         let plane = plane.as_ref()?;
-        // One that did not come up will not the next time, and each try takes its time.
-        static TRIED: AtomicBool = AtomicBool::new(false);
         Some(STAGE.get_or_init(|| {
             assert!(
                 !TRIED.swap(true, Ordering::Relaxed),
@@ -135,7 +137,7 @@ impl Stage {
         anchor["metadata"]["labels"] = json!({label::ROLE: label::ROLE_ANCHOR});
         let (jane, thief) = (&self.jane, self.thief());
         let debug = debugger(r"NT AUTHORITY\SYSTEM");
-        let tries: [(&str, Box<dyn Fn() -> Answer>); 7] = [
+        let tries: [(&str, Attempt<'_>); 7] = [
             (
                 rail::WORKLOADS,
                 Box::new(|| jane.merge(&dry(FREE, "albums"), &forged)),

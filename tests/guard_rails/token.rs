@@ -25,6 +25,14 @@ fn anchor(stage: &Stage, namespace: &str) -> Value {
     anchor
 }
 
+/// The same pod with one member as somebody would like it.
+fn with(pod: &Value, pointer: &str, value: Value) -> Value {
+    let mut pod = pod.clone();
+    let (parent, member) = pointer.rsplit_once('/').unwrap();
+    pod.pointer_mut(parent).unwrap()[member] = value;
+    pod
+}
+
 #[test]
 fn a_stolen_token_makes_anchors_and_no_other_pods() {
     let Some(stage) = Stage::shared() else { return };
@@ -34,141 +42,114 @@ fn a_stolen_token_makes_anchors_and_no_other_pods() {
     assert!(made.is_ok(), "an anchor: {made:?}");
     let mut doors = Doors::default();
     let answer = thief.post(&dry(FREE, ""), &plain("x"));
-    doors.shut_by(
-        "a pod",
-        rail::CONTROLLER,
-        "creates anchors and no other pods",
-        answer,
-    );
+    let says = "creates anchors and no other pods";
+    doors.shut_by("a pod", rail::CONTROLLER, says, answer);
 
-    let secret = json!({"name": "v", "secret": {"secretName": "x"}});
-    let token = |audience: Value| {
-        json!({"name": "v", "projected": {"sources": [
-            {"serviceAccountToken": {"path": "token", "audience": audience}},
-        ]}})
-    };
-    let from_secret =
-        json!([{"name": "A", "valueFrom": {"secretKeyRef": {"name": "x", "key": "y"}}}]);
-    let owners = json!([good["metadata"]["ownerReferences"][0], {
-        "apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "y",
-    }]);
-    let cases: [(&str, &str, Value, &str); 16] = [
-        (
-            "no owner",
-            "/metadata/ownerReferences",
-            json!([]),
-            "metadata.ownerReferences",
-        ),
+    let owners = "/metadata/ownerReferences";
+    let another = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "y"});
+    let nobody = json!("00000000-0000-0000-0000-000000000000");
+    let bare = json!({label::ROLE: label::ROLE_ANCHOR});
+    for (what, pod) in [
+        ("no owner", with(&good, owners, json!([]))),
         (
             "two owners",
-            "/metadata/ownerReferences",
-            owners,
-            "metadata.ownerReferences",
+            with(
+                &good,
+                owners,
+                json!([good["metadata"]["ownerReferences"][0], another]),
+            ),
         ),
         (
-            "another pod's",
-            "/metadata/ownerReferences/0/uid",
-            json!("00000000-0000-0000-0000-000000000000"),
-            "metadata.ownerReferences",
+            "another's owner",
+            with(&good, &format!("{owners}/0/uid"), nobody),
         ),
-        (
-            "Linux",
-            "/spec/os",
-            json!({"name": "linux"}),
-            "spec: an anchor is an ordinary Windows pod",
-        ),
-        (
-            "any system",
-            "/spec/os",
-            Value::Null,
-            "spec: an anchor is an ordinary Windows pod",
-        ),
-        (
-            "the host's network",
-            "/spec/hostNetwork",
-            json!(true),
-            "spec: an anchor is an ordinary",
-        ),
-        (
-            "past the scheduler",
-            "/spec/nodeName",
-            json!("win-1"),
-            "spec: an anchor is an ordinary",
-        ),
-        (
-            "the node's files",
-            "/spec/volumes",
-            json!([{"name": "v", "hostPath": {"path": r"C:\"}}]),
-            "spec.volumes[v]",
-        ),
-        (
-            "a Secret",
-            "/spec/volumes",
-            json!([secret]),
-            "spec.volumes[v]",
-        ),
-        (
-            "a projected Secret",
-            "/spec/volumes",
-            json!([{"name": "v", "projected": {"sources": [{"secret": {"name": "x"}}]}}]),
-            "spec.volumes[v]",
-        ),
-        (
-            "a claim",
-            "/spec/volumes",
-            json!([{"name": "v", "persistentVolumeClaim": {"claimName": "x"}}]),
-            "spec.volumes[v]",
-        ),
-        (
-            "a token",
-            "/spec/volumes",
-            json!([token(Value::Null)]),
-            "spec.volumes[v]",
-        ),
-        (
-            "a Secret's variable",
-            "/spec/containers/0/env",
-            from_secret,
-            "an anchor reads no Secret",
-        ),
-        (
-            "a Secret's variables",
-            "/spec/containers/0/envFrom",
-            json!([{"secretRef": {"name": "x"}}]),
-            "an anchor reads no Secret",
-        ),
-        (
-            "the token of the ServiceAccount",
-            "/spec/automountServiceAccountToken",
-            json!(true),
-            // What the API server itself mounts then.
-            "spec.volumes[kube-api-access-",
-        ),
-        (
-            "not an anchor's labels",
-            "/metadata/labels",
-            json!({label::ROLE: label::ROLE_ANCHOR}),
-            "metadata.ownerReferences",
-        ),
-    ];
-    for (what, pointer, value, says) in cases {
-        let mut pod = good.clone();
-        let (parent, member) = pointer.rsplit_once('/').unwrap();
-        pod.pointer_mut(parent).unwrap()[member] = value;
-        let answer = thief.post(&dry(FREE, ""), &pod);
-        doors.shut_by(what, rail::CONTROLLER, says, answer);
+        ("no labels but one", with(&good, "/metadata/labels", bare)),
+    ] {
+        let says = "metadata.ownerReferences: an anchor belongs to one pod";
+        doors.shut_by(
+            what,
+            rail::CONTROLLER,
+            says,
+            thief.post(&dry(FREE, ""), &pod),
+        );
     }
-    let mut host_process = good.clone();
-    host_process["spec"]["hostNetwork"] = json!(true);
-    host_process["spec"]["securityContext"] = json!({"windowsOptions": {
+}
+
+#[test]
+fn what_a_stolen_token_makes_is_an_ordinary_windows_pod() {
+    let Some(stage) = Stage::shared() else { return };
+    let thief = stage.thief();
+    let good = anchor(stage, FREE);
+    let on_host = with(&good, "/spec/hostNetwork", json!(true));
+    let options = json!({"windowsOptions": {
         "hostProcess": true, "runAsUserName": r"NT AUTHORITY\SYSTEM",
     }});
-    let answer = thief.post(&dry(FREE, ""), &host_process);
-    let says = "spec: an anchor is an ordinary Windows pod";
-    doors.shut_by("HostProcess", rail::CONTROLLER, says, answer);
+    let mut doors = Doors::default();
+    for (what, pod) in [
+        ("Linux", with(&good, "/spec/os", json!({"name": "linux"}))),
+        ("any system", with(&good, "/spec/os", Value::Null)),
+        (
+            "past the scheduler",
+            with(&good, "/spec/nodeName", json!("win-1")),
+        ),
+        (
+            "HostProcess",
+            with(&on_host, "/spec/securityContext", options),
+        ),
+        ("the host's network", on_host),
+    ] {
+        let says = "spec: an anchor is an ordinary Windows pod";
+        doors.shut_by(
+            what,
+            rail::CONTROLLER,
+            says,
+            thief.post(&dry(FREE, ""), &pod),
+        );
+    }
+}
+
+#[test]
+fn what_a_stolen_token_makes_reads_neither_secrets_nor_the_node() {
+    let Some(stage) = Stage::shared() else { return };
+    let thief = stage.thief();
+    let good = anchor(stage, FREE);
+    let mut doors = Doors::default();
+    for source in [
+        json!({"hostPath": {"path": r"C:\"}}),
+        json!({"secret": {"secretName": "x"}}),
+        json!({"persistentVolumeClaim": {"claimName": "x"}}),
+        json!({"csi": {"driver": "secrets-store.csi.k8s.io"}}),
+        json!({"projected": {"sources": [{"secret": {"name": "x"}}]}}),
+        json!({"projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}),
+    ] {
+        let mut volume = source.clone();
+        volume["name"] = json!("v");
+        let pod = with(&good, "/spec/volumes", json!([volume]));
+        let answer = thief.post(&dry(FREE, ""), &pod);
+        let says = "spec.volumes[v]: an anchor has volumes of the kinds";
+        doors.shut_by(&source.to_string(), rail::CONTROLLER, says, answer);
+    }
+    // What the API server itself mounts then.
+    let token = with(&good, "/spec/automountServiceAccountToken", json!(true));
+    let answer = thief.post(&dry(FREE, ""), &token);
+    let says = "spec.volumes[kube-api-access-";
+    doors.shut_by("the ServiceAccount's token", rail::CONTROLLER, says, answer);
+    let key = json!([{"name": "A", "valueFrom": {"secretKeyRef": {"name": "x", "key": "y"}}}]);
+    let all = json!([{"secretRef": {"name": "x"}}]);
+    for (what, pod) in [
+        ("a variable", with(&good, "/spec/containers/0/env", key)),
+        ("variables", with(&good, "/spec/containers/0/envFrom", all)),
+    ] {
+        let says = "spec.containers: an anchor reads no Secret";
+        doors.shut_by(
+            what,
+            rail::CONTROLLER,
+            says,
+            thief.post(&dry(FREE, ""), &pod),
+        );
+    }
     // What a mesh puts into an anchor.
-    let mut meshed = good;
-    meshed["spec"]["volumes"] = json!([
+    let mesh = json!([
         {"name": "identity", "projected": {"sources": [
             {"serviceAccountToken": {"path": "token", "audience": "identity.l5d.io"}},
         ]}},
@@ -176,7 +157,7 @@ fn a_stolen_token_makes_anchors_and_no_other_pods() {
         {"name": "podinfo", "downwardAPI": {"items": []}},
         {"name": "roots", "configMap": {"name": "roots"}},
     ]);
-    let made = thief.post(&dry(FREE, ""), &meshed);
+    let made = thief.post(&dry(FREE, ""), &with(&good, "/spec/volumes", mesh));
     assert!(made.is_ok(), "a meshed anchor: {made:?}");
 }
 
