@@ -14,7 +14,7 @@ use super::controller::ControllerArgs;
 use super::logging::{Log, LogFormat, LogLevelError};
 use crate::admission::Policied;
 use crate::admission::certificates::{Certificates, Folder, PairError};
-use crate::admission::evictions::Pods;
+use crate::admission::clients::{ClientAuth, ClientCaError, Clients};
 use crate::admission::limits::Limits;
 use crate::admission::metrics::Metrics;
 use crate::admission::namespaces::{Cluster, File, FileError, Index, Namespaces};
@@ -22,7 +22,7 @@ use crate::admission::readiness::Readiness;
 use crate::admission::self_signed::{Authority, SelfSignedError};
 use crate::admission::server::{BindError, Config, Drained, Shutdown};
 use crate::admission::shared_authority::{Keeper, SharedError, first_pair};
-use crate::admission::tls::{self, ClientAuth, TlsError};
+use crate::admission::tls::{self, TlsError};
 use crate::cluster::{self, ClientError};
 use crate::policy::Policy;
 
@@ -70,7 +70,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "self_signed", help_heading = CERTIFICATE,
         default_values = ["localhost", "127.0.0.1", "::1"])]
     pub self_signed_name: Vec<String>,
-    /// PEM file of a CA: only clients with a certificate of it are answered.
+    /// PEM file of a CA: only clients with a certificate of it are answered; read again when it changes.
     #[arg(long, value_name = "FILE", help_heading = CERTIFICATE)]
     pub client_ca: Option<PathBuf>,
     /// Common name or DNS name that a client's certificate must carry; may be repeated.
@@ -174,6 +174,9 @@ pub enum ServeError {
     /// See [`SelfSignedError`].
     #[error(transparent)]
     SelfSigned(#[from] SelfSignedError),
+    /// See [`ClientCaError`].
+    #[error(transparent)]
+    ClientCa(#[from] ClientCaError),
     /// See [`TlsError`].
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -319,11 +322,7 @@ async fn reviews(
         Some(cluster::client(args.kubeconfig.as_deref(), None).await?)
     };
     let certificates = certificates(args, client.as_ref(), metrics).await?;
-    let clients = args.client_ca.as_ref().map(|ca| ClientAuth {
-        ca: ca.clone(),
-        names: args.client_name.clone(),
-    });
-    let tls = tls::config(Arc::clone(&certificates), clients.as_ref())?;
+    let tls = tls::config(Arc::clone(&certificates), clients(args, metrics)?)?;
     readiness.add("certificate", move || {
         let valid = certificates.current().still_valid();
         valid.map_err(|e| e.to_string())
@@ -331,7 +330,7 @@ async fn reviews(
     let namespaces = namespaces(args, flags.clone(), metrics, client.clone())?;
     let known = Arc::clone(&namespaces);
     readiness.add("namespaces", move || known.ready());
-    Ok((Policied::new(namespaces, flags, client.map(Pods::new)), tls))
+    Ok((Policied::new(namespaces, flags, client), tls))
 }
 
 impl ServeArgs {
@@ -406,6 +405,20 @@ async fn certificates(
     let certificates = Arc::new(Certificates::new(pair, Arc::clone(metrics)));
     tokio::spawn(authority.renew(names, folder, Arc::clone(&certificates)));
     Ok(certificates)
+}
+
+/// Who may ask, if not anybody, and the task that follows the CA's file.
+fn clients(
+    args: &ServeArgs,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<Arc<Clients>>, ClientCaError> {
+    let Some(ca) = args.client_ca.clone() else {
+        return Ok(None);
+    };
+    let names = args.client_name.clone();
+    let (clients, file) = Clients::open(&ClientAuth { ca, names }, Arc::clone(metrics))?;
+    tokio::spawn(file.follow(Arc::clone(&clients), LOOK));
+    Ok(Some(clients))
 }
 
 /// The policies, and the task that follows them.
