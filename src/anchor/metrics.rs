@@ -4,8 +4,8 @@ use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
 };
 
-use super::misses;
 use super::pair::State;
+use super::{audit, misses};
 use crate::admission::metrics::{self as server, register};
 use crate::closed_set::closed_set;
 use crate::cluster::failure::Failure;
@@ -43,6 +43,7 @@ pub struct Metrics {
     requests: Vec<IntCounter>,
     failures: Vec<IntCounter>,
     misses: Vec<IntGauge>,
+    audit: Vec<IntGauge>,
     /// From when a bound HP pod was seen to its anchor's creation, in seconds.
     pub bound_to_created: Histogram,
     /// From when a bound HP pod was seen to its being ready, in seconds.
@@ -115,6 +116,14 @@ impl Metrics {
             &["kind"],
         )?;
         register(registry, &misses);
+        let audit = IntGaugeVec::new(
+            Opts::new(
+                "native_host_audit_findings",
+                "Objects that an audit of the cluster found something wrong with; of the leader only.",
+            ),
+            &["problem"],
+        )?;
+        register(registry, &audit);
         Ok(Metrics {
             pairs: State::ALL
                 .iter()
@@ -132,6 +141,10 @@ impl Metrics {
             misses: misses::Kind::ALL
                 .iter()
                 .map(|kind| misses.with_label_values(&[kind.as_str()]))
+                .collect(),
+            audit: audit::Problem::ALL
+                .iter()
+                .map(|problem| audit.with_label_values(&[problem.as_str()]))
                 .collect(),
             bound_to_created: histogram(
                 "native_host_bound_to_anchor_created_seconds",
@@ -181,6 +194,11 @@ impl Metrics {
     /// Notes how many objects of a kind miss anchors.
     pub fn set_misses(&self, kind: misses::Kind, count: i64) {
         self.misses[kind as usize].set(count);
+    }
+
+    /// Notes how many objects have a problem.
+    pub fn set_audit(&self, problem: audit::Problem, count: i64) {
+        self.audit[problem as usize].set(count);
     }
 
     /// Counts a request, and why it failed if it did.
