@@ -20,6 +20,8 @@ pub mod install {
     pub const NAME: &str = "native-host";
     /// The Secret of the serving certificate.
     pub const SERVING_SECRET: &str = "native-host-tls";
+    /// The Secret of the CA; without cert-manager the replicas make certificates of it themselves.
+    pub const CA_SECRET: &str = "native-host-ca";
     /// What makes and renews certificates: its API group and version.
     pub const CERT_MANAGER: &str = "cert-manager.io/v1";
 }
@@ -181,10 +183,11 @@ pub mod env {
 
 /// Webhooks, as the API server names them in what it prints.
 pub mod webhook {
-    /// The configuration that mutates.
+    /// The `MutatingWebhookConfiguration`: before those of meshes in the alphabet.
     pub const MUTATING: &str = "a.native-host.io";
-    /// The configuration that validates.
+    /// The `ValidatingWebhookConfiguration`.
     pub const VALIDATING: &str = "native-host.io";
+
     /// Pods, at `/mutate`.
     pub const PODS: &str = "pods.native-host.io";
     /// Labelled Services, at `/mutate`.

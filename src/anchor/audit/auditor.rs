@@ -106,7 +106,9 @@ impl Auditor {
             .fields(UNFINISHED);
         let mut pages = Pages::new(pods.clone(), workloads, &self.metrics);
         while let Some(page) = pages.next_metadata().await? {
-            page.iter().for_each(|pod| audit.pod(pod));
+            for pod in page {
+                audit.pod(&pod);
+            }
             // The pairs have the same thread, and go first.
             tokio::task::yield_now().await;
         }
@@ -117,7 +119,9 @@ impl Auditor {
         );
         while let Some(page) = pages.next_metadata().await? {
             let now = Timestamp::now();
-            page.iter().for_each(|pod| audit.anchor(pod, now));
+            for pod in page {
+                audit.anchor(&pod, now);
+            }
             tokio::task::yield_now().await;
         }
         let suspects = audit.suspects();

@@ -17,7 +17,7 @@ use super::ask::{Asker, Read, cannot_tell};
 use super::report::{Check, Line};
 use super::webhooks::Registered;
 use crate::admission::certificates::CERTIFICATE_FILE;
-use crate::names::install::{NAME, SERVING_SECRET};
+use crate::names::install::{CA_SECRET, NAME, SERVING_SECRET};
 
 /// Says it of the bundles, and of the certificate.
 pub(super) async fn look(asker: &Asker<'_>, registered: &Registered, lines: &mut Vec<Line>) {
@@ -36,31 +36,69 @@ pub(super) async fn look(asker: &Asker<'_>, registered: &Registered, lines: &mut
         })
         .collect();
     lines.push(judge_bundles(&bundles, registered.by_cert_manager));
+    let bundle = bundles.first().copied().unwrap_or_default();
     let secret: Read<Option<Secret>> = asker.installed(SERVING_SECRET).await;
-    let secret = match secret {
-        Ok(Some(secret)) => secret,
-        Ok(None) => {
-            let found = vec![format!(
+    lines.push(match secret {
+        Ok(Some(secret)) => judge(bundle, &certificate_in(secret), &host, Timestamp::now()),
+        Ok(None) if registered.by_cert_manager => Line::failed(
+            Check::Certificate,
+            vec![format!(
                 "there is no Secret {}/{SERVING_SECRET}",
                 asker.home
-            )];
-            let hint = if registered.by_cert_manager {
-                "kubectl describe certificates -n native-host: cert-manager is to make it"
-            } else {
-                "Without it the certificate is not seen here; whether it is trusted is told by webhook-reached"
-            };
-            lines.push(Line::warning(Check::Certificate, found, hint));
-            return;
-        }
-        Err(error) => {
-            lines.push(cannot_tell(Check::Certificate, &error));
-            return;
-        }
+            )],
+            format!(
+                "cert-manager is to make it: kubectl describe certificates -n {}",
+                asker.home
+            ),
+        ),
+        Ok(None) => match asker.installed::<Secret>(CA_SECRET).await {
+            Ok(secret) => judge_authority(bundle, secret.map(certificate_in).as_deref()),
+            Err(error) => cannot_tell(Check::Certificate, &error),
+        },
+        Err(error) => cannot_tell(Check::Certificate, &error),
+    });
+}
+
+fn certificate_in(secret: Secret) -> Vec<u8> {
+    let mut data = secret.data.unwrap_or_default();
+    data.remove(CERTIFICATE_FILE)
+        .map_or(Vec::new(), |bytes| bytes.0)
+}
+
+/// Without cert-manager each replica makes its own certificate, of a CA that they share: nobody else sees
+/// it, but the CA is to be the one that is trusted.
+fn judge_authority(bundle: &[u8], authority: Option<&[u8]>) -> Line {
+    let Some(authority) = authority else {
+        let found = vec![format!(
+            "there is neither a Secret {SERVING_SECRET} nor {CA_SECRET}"
+        )];
+        let hint =
+            "So the certificate is not seen here; webhook-reached tells whether it is trusted";
+        return Line::warning(Check::Certificate, found, hint);
     };
-    let data = secret.data.unwrap_or_default();
-    let chain = data.get(CERTIFICATE_FILE).map_or(&[][..], |bytes| &bytes.0);
-    let bundle = bundles.first().copied().unwrap_or_default();
-    lines.push(judge(bundle, chain, &host, Timestamp::now()));
+    let certificates = |pem: &[u8]| -> Vec<_> {
+        let all = CertificateDer::pem_slice_iter(pem);
+        all.filter_map(Result::ok).collect()
+    };
+    let trusted = certificates(bundle);
+    let signing = certificates(authority);
+    let wrong = if signing.is_empty() {
+        Some(format!(
+            "the Secret {CA_SECRET} holds no {CERTIFICATE_FILE}"
+        ))
+    } else if signing.iter().any(|one| trusted.contains(one)) {
+        None
+    } else {
+        Some(format!(
+            "the caBundle does not hold the CA of the Secret {CA_SECRET}"
+        ))
+    };
+    Line::unless(
+        Check::Certificate,
+        wrong.into_iter().collect(),
+        "The program puts it there every few seconds; look at its log",
+        format!("the replicas make their own, of the CA in {CA_SECRET}"),
+    )
 }
 
 fn judge_bundles(bundles: &[&[u8]], by_cert_manager: bool) -> Line {
@@ -264,6 +302,21 @@ mod tests {
             assert_eq!(line.mark, mark, "{line:?}");
             assert!(line.found[0].contains(words), "{line:?}");
         }
+    }
+
+    #[test]
+    fn the_ca_of_self_signed_certificates_is_to_be_the_trusted_one() {
+        let (one, other) = (
+            Authority::new().unwrap().pem(),
+            Authority::new().unwrap().pem(),
+        );
+        let both = format!("{other}{one}");
+        let judge = |bundle: &str, ca| judge_authority(bundle.as_bytes(), ca).mark;
+        assert_eq!(judge(&one, Some(one.as_bytes())), Mark::Ok);
+        assert_eq!(judge(&both, Some(one.as_bytes())), Mark::Ok);
+        assert_eq!(judge(&other, Some(one.as_bytes())), Mark::Failed);
+        assert_eq!(judge(&one, Some(b"")), Mark::Failed);
+        assert_eq!(judge(&one, None), Mark::Warning);
     }
 
     #[test]

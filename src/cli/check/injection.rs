@@ -59,24 +59,28 @@ fn judge(namespace: &str, answer: Result<Pod, AskError>) -> Line {
             );
             Line::failed(Check::Injected, found, hint)
         }
-        Err(error) if error.is_about_rights() => match webhook_of(&error) {
-            Some(message) => refused(namespace, &message),
-            None => cannot_tell(Check::Injected, &error),
-        },
-        Err(error) => match webhook_of(&error) {
-            Some(message) => refused(namespace, &message),
-            None => {
-                let text = error.to_string();
-                let found = vec![format!("in namespace {namespace}: {text}")];
-                if text.contains("failed calling webhook") {
-                    Line::failed(Check::Injected, found, way_out(&text))
-                } else {
-                    let hint = "Something else refuses the pod; try another namespace by -n";
-                    Line::warning(Check::Injected, found, hint)
-                }
+        Err(error) => {
+            if let Some(message) = webhook_of(&error) {
+                return refused(namespace, &message);
             }
-        },
+            failed(namespace, &error)
+        }
     }
+}
+
+/// What it means that the API server did not take the pod, and it was not native-host that refused it.
+fn failed(namespace: &str, error: &AskError) -> Line {
+    let text = error.to_string();
+    let found = vec![format!("in namespace {namespace}: {text}")];
+    if text.contains("failed calling webhook") {
+        return Line::failed(Check::Injected, found, way_out(&text));
+    }
+    // Admission's refusals have the code of missing rights too.
+    if error.is_about_rights() && text.contains("cannot create resource") {
+        return cannot_tell(Check::Injected, error);
+    }
+    let hint = "Something else refuses the pod; try another namespace by -n";
+    Line::warning(Check::Injected, found, hint)
 }
 
 /// The message of a refusal that is ours: it was reached, and read the pod.

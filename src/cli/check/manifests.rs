@@ -5,8 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 const RBAC: &str = include_str!("../../../deploy/base/rbac.yaml");
-/// To be deploy/base/policies.yaml.
-const POLICIES: &str = "";
+const POLICIES: &str = include_str!("../../../deploy/base/policies.yaml");
 const WEBHOOKS: &str = include_str!("../../../deploy/base/webhooks.yaml");
 
 /// The documents of a file. They are tested to be readable, with the program that carries them.
@@ -117,5 +116,15 @@ mod tests {
             .filter(|(namespace, _)| namespace.as_deref() == Some(install::NAME));
         assert!(at_home.count() >= 2, "{rules:?}");
         assert!(super::rules("somebody-else").is_empty());
+        let guards = guards();
+        assert!(guards.len() >= 5, "{guards:?}");
+        for guard in guards {
+            assert!(
+                !guard.bindings.is_empty(),
+                "{} is bound to nothing",
+                guard.name
+            );
+            assert!(guard.spec["validations"].is_array(), "{}", guard.name);
+        }
     }
 }

@@ -119,11 +119,9 @@ fn help() -> String {
     for check in Check::ALL {
         if check.section() != section {
             section = check.section();
-            help.extend(["\n  ", section, "\n"]);
-        } else {
-            help.push('\n');
+            help.extend(["\n  ", section]);
         }
-        help.extend(["    ", check.claim()]);
+        help.extend(["\n    ", check.claim()]);
     }
     help
 }

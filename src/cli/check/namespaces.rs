@@ -41,13 +41,11 @@ pub(super) async fn read(asker: &Asker<'_>) -> Seen {
 
 async fn namespaces(asker: &Asker<'_>) -> Read<Vec<ObjectMeta>> {
     let namespaces: Api<Namespace> = Api::all(asker.client.clone());
-    match &asker.scope {
-        Some(name) => Ok(vec![namespaces.get(name).await?.metadata]),
-        None => {
-            let metadata = |one: Namespace| Some(slim(one.metadata));
-            list(&namespaces, &ListParams::default(), metadata).await
-        }
+    if let Some(name) = &asker.scope {
+        return Ok(vec![namespaces.get(name).await?.metadata]);
     }
+    let metadata = |one: Namespace| Some(slim(one.metadata));
+    list(&namespaces, &ListParams::default(), metadata).await
 }
 
 /// The largest part of most objects' metadata, and of no use here.

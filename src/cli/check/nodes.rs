@@ -63,7 +63,10 @@ impl Seen {
             ready: conditions.any(|one| one.type_ == "Ready" && one.status == "True"),
             runtime: info(node)
                 .map_or(String::new(), |info| info.container_runtime_version.clone()),
-            build: [build, kernel].into_iter().flatten().find_map(third_number),
+            build: [build, kernel]
+                .into_iter()
+                .flatten()
+                .find_map(|version| third_number(version)),
             os: label_of(node, label::OS).cloned(),
             labelled_build: build.is_some(),
         }
@@ -71,7 +74,7 @@ impl Seen {
 }
 
 /// `20348` of `10.0.20348.2700`.
-fn third_number(version: &String) -> Option<u32> {
+fn third_number(version: &str) -> Option<u32> {
     version.split('.').nth(2)?.parse().ok()
 }
 

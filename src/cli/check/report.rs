@@ -174,9 +174,12 @@ impl Report {
 
     /// For a person, in the manner of `linkerd check`.
     pub(super) fn to_text(&self, colour: bool) -> String {
-        let sign = |mark: Mark| match colour {
-            true => format!("{}{}\x1b[0m", mark.colour(), mark.sign()),
-            false => mark.sign().to_owned(),
+        let sign = |mark: Mark| {
+            if colour {
+                format!("{}{}\x1b[0m", mark.colour(), mark.sign())
+            } else {
+                mark.sign().to_owned()
+            }
         };
         let mut out = String::new();
         let mut section = "";
@@ -199,7 +202,8 @@ impl Report {
                 out.extend(["    ", &clean(found), "\n"]);
             }
             if let Some(more) = line.found.len().checked_sub(MOST).filter(|more| *more > 0) {
-                out.push_str(&format!("    and {more} more; -o json has all\n"));
+                let more = more.to_string();
+                out.extend(["    and ", &more, " more; -o json has all\n"]);
             }
             if let Some(hint) = &line.hint {
                 out.extend(["    -> ", &clean(hint), "\n"]);

@@ -100,12 +100,13 @@ fn needed(home: &str) -> Vec<Right> {
 
 /// What the administrator creates who installs it.
 fn to_install(home: &str) -> Vec<Right> {
-    const KINDS: [(&str, &str, bool); 16] = [
+    const KINDS: [(&str, &str, bool); 17] = [
         ("", "namespaces", false),
         ("", "serviceaccounts", true),
         ("", "services", true),
         ("apps", "deployments", true),
         ("policy", "poddisruptionbudgets", true),
+        ("scheduling.k8s.io", "priorityclasses", false),
         ("networking.k8s.io", "networkpolicies", true),
         ("rbac.authorization.k8s.io", "clusterroles", false),
         ("rbac.authorization.k8s.io", "clusterrolebindings", false),
@@ -292,6 +293,32 @@ mod tests {
             "patch leases.coordination.k8s.io \"native-host\" in namespace elsewhere",
         ] {
             assert!(texts.iter().any(|text| text == right), "{right}: {texts:?}");
+        }
+    }
+
+    /// A kind that is added to the manifests has to be added to what is asked.
+    #[test]
+    fn every_kind_that_is_installed_is_asked_about() {
+        let asked: Vec<_> = to_install("x")
+            .into_iter()
+            .map(|right| right.resource)
+            .collect();
+        for folder in ["deploy/base", "certs"] {
+            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+            // Before certs/ is there, there is nothing in it.
+            for file in std::fs::read_dir(folder).into_iter().flatten() {
+                let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+                let kinds = text.lines().filter_map(|line| line.strip_prefix("kind: "));
+                for kind in kinds.filter(|kind| !matches!(*kind, "Kustomization" | "any")) {
+                    let kind = kind.to_lowercase();
+                    let plural = match kind.strip_suffix('y') {
+                        Some(stem) => format!("{stem}ies"),
+                        None if kind.ends_with('s') => format!("{kind}es"),
+                        None => format!("{kind}s"),
+                    };
+                    assert!(asked.contains(&plural), "{plural}");
+                }
+            }
         }
     }
 }
