@@ -190,6 +190,8 @@ pub mod webhook {
 
     /// Pods, at `/mutate`.
     pub const PODS: &str = "pods.native-host.io";
+    /// Pods again, at `/validate`, as they are to be stored.
+    pub const VALIDATE_PODS: &str = "validate-pods.native-host.io";
     /// Labelled Services, at `/mutate`.
     pub const SERVICES: &str = "services.native-host.io";
     /// Evictions of anchors, at `/evict`.

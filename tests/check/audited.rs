@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::PATIENCE;
 use crate::support::wait_until;
-use crate::world::{World, manifest};
+use crate::world::World;
 
 const POD: &str = r"
 apiVersion: v1
@@ -82,7 +82,7 @@ fn an_anchor_without_an_owner() {
     // Nobody but the controller makes one, as long as the guard rail is there.
     world.kubectl(&[
         "delete",
-        "validatingadmissionpolicybinding",
+        "validatingadmissionpolicy",
         "anchors.native-host.io",
     ]);
     let orphan = json!({"apiVersion": "v1", "kind": "Pod",
@@ -94,7 +94,7 @@ fn an_anchor_without_an_owner() {
             .kubectl_stdin(&["create", "-f", "-"], &orphan.to_string());
         output.status.success().then_some(())
     });
-    world.kubectl(&["apply", "-f", &manifest("policies.yaml")]);
+    world.guard_rails();
     let ran = world.report();
     let (mark, found, hint) = ran.said("anchors-owned");
     assert_eq!((ran.code, &*mark), (0, "warning"));

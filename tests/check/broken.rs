@@ -119,7 +119,7 @@ fn configurations_that_differ_or_are_gone_are_told() {
     assert!(hint.contains("kubectl apply -k deploy/"), "{hint}");
     world.kubectl(&["delete", configuration]);
     world.until_failed("webhook-configurations", "a.native-host.io is not there");
-    world.until_failed("webhook-reached", "came back as it was sent");
+    world.until_failed("webhook-reached", "was not injected");
     world.register(&world.authority.pem());
     world.until_well();
 }
@@ -159,10 +159,11 @@ fn a_role_that_is_missing_is_told_right_by_right() {
 #[test]
 fn a_guard_rail_that_is_missing_or_loose_is_told() {
     let Some(world) = World::alone() else { return };
-    let binding = "validatingadmissionpolicybinding/anchors.native-host.io";
+    let binding = "validatingadmissionpolicybinding/anchors-by-role.native-host.io";
     let loose = json!({"spec": {"validationActions": ["Audit"]}}).to_string();
     world.kubectl(&["patch", binding, "--type=merge", "-p", &loose]);
-    let found = "anchors.native-host.io: its binding anchors.native-host.io only does [\"Audit\"]";
+    let found =
+        "anchors.native-host.io: its binding anchors-by-role.native-host.io only does [\"Audit\"]";
     world.until_failed("policies-in-force", found);
     world.kubectl(&[
         "delete",
@@ -171,7 +172,7 @@ fn a_guard_rail_that_is_missing_or_loose_is_told() {
     ]);
     let hint = world.until_failed("policies-in-force", "anchors.native-host.io is not there");
     assert!(hint.contains("deploy/base/policies.yaml"), "{hint}");
-    world.kubectl(&["apply", "-f", &manifest("policies.yaml")]);
+    world.guard_rails();
     world.until_well();
 }
 

@@ -40,13 +40,23 @@ fn who_may_read_nothing_is_told_so_of_every_check() {
 fn a_namespaces_editor_checks_the_namespace() {
     let Some(world) = World::alone() else { return };
     world.namespace("edited", "{}", "{}");
+    // The roles of users are put together by a controller, which does not run.
+    world.kubectl(&[
+        "create",
+        "role",
+        "ed",
+        "-n",
+        "edited",
+        "--verb=get,list,create",
+        "--resource=pods,services,networkpolicies,poddisruptionbudgets",
+    ]);
     world.kubectl(&[
         "create",
         "rolebinding",
         "ed",
         "-n",
         "edited",
-        "--clusterrole=edit",
+        "--role=ed",
         "--user=ed",
     ]);
     let editor = world.as_user("ed");

@@ -70,15 +70,40 @@ impl World {
     pub fn alone() -> Option<MutexGuard<'static, World>> {
         static WORLD: OnceLock<Option<Mutex<World>>> = OnceLock::new();
         let world = WORLD.get_or_init(|| World::start().map(Mutex::new));
-        let guard = world.as_ref()?.lock();
-        Some(guard.unwrap_or_else(PoisonError::into_inner))
+        let world = world.as_ref()?;
+        let guard = world.lock().unwrap_or_else(PoisonError::into_inner);
+        // A test that failed has left what it broke.
+        if world.is_poisoned() {
+            guard.mend();
+            world.clear_poison();
+        }
+        Some(guard)
+    }
+
+    /// Makes whole again whatever a test may have broken.
+    fn mend(&self) {
+        self.plane.install_roles();
+        self.guard_rails();
+        for name in ["strict", "odd", "passed", "orphans", "shop", "edited"] {
+            self.namespace(name, "{'@/mode': 'off'}", "{}");
+            let pods = ["delete", "pods,services", "--all", "-n", name];
+            self.kubectl(&[&pods[..], &["--grace-period=0", "--force"]].concat());
+        }
+        self.kubectl(&["delete", "nodes", "--all"]);
+        self.plane.windows_node("win-1");
+        self.secret(&self.pair);
+        self.register(&self.authority.pem());
+    }
+
+    /// The guard rails of `deploy/`.
+    pub fn guard_rails(&self) {
+        self.kubectl(&["apply", "-f", &manifest("policies.yaml")]);
     }
 
     fn start() -> Option<Self> {
         let plane = ControlPlane::start_or_skip(&Options::apiserver_only())?;
         plane.windows_node("win-1");
         plane.install_roles();
-        plane.kubectl_ok(&["apply", "-f", &manifest("policies.yaml")]);
         let authority = Authority::new().unwrap();
         let pair = authority.issue_pem(&names()).unwrap();
         let folder = plane.folder().join("certs");
@@ -101,6 +126,7 @@ impl World {
             authority,
             pair,
         };
+        world.guard_rails();
         world.deployment();
         world.secret(&world.pair);
         world.register(&world.authority.pem());

@@ -23,7 +23,11 @@ pub(super) async fn look(asker: &Asker<'_>, lines: &mut Vec<Line>) -> bool {
     let version = match version {
         Ok(Ok(version)) => version,
         Ok(Err(error)) => {
-            lines.push(unreachable(AskError::from(error).to_string()));
+            let error = AskError::from(error);
+            lines.push(match &error {
+                AskError::Refused(status) if status.code == 401 => unknown(&error),
+                error => unreachable(error.to_string()),
+            });
             return false;
         }
         Err(_) => {
@@ -45,11 +49,7 @@ pub(super) async fn look(asker: &Asker<'_>, lines: &mut Vec<Line>) -> bool {
             lines.push(Line::ok(Check::Identity, format!("as {user}")));
         }
         Err(AskError::Refused(status)) if status.code == 401 => {
-            lines.push(Line::failed(
-                Check::Identity,
-                vec![AskError::Refused(status).to_string()],
-                "The credentials of the kubeconfig are not, or no longer, valid: log in again",
-            ));
+            lines.push(unknown(&AskError::Refused(status)));
             return false;
         }
         Err(error) => lines.push(cannot_tell(Check::Identity, &error)),
@@ -57,6 +57,14 @@ pub(super) async fn look(asker: &Asker<'_>, lines: &mut Vec<Line>) -> bool {
     lines.push(judge(&version));
     lines.push(features(asker).await);
     true
+}
+
+fn unknown(error: &AskError) -> Line {
+    Line::failed(
+        Check::Identity,
+        vec![error.to_string()],
+        "The credentials of the kubeconfig are not, or no longer, valid: log in again",
+    )
 }
 
 /// What is said where there is no API server to ask.

@@ -60,8 +60,12 @@ fn judge(namespace: &str, answer: Result<Pod, AskError>) -> Line {
             Line::failed(Check::Injected, found, hint)
         }
         Err(error) => {
-            if let Some(message) = webhook_of(&error) {
+            if let Some(message) = denied_by(webhook::PODS, &error) {
                 return refused(namespace, &message);
+            }
+            if let Some(message) = denied_by(webhook::VALIDATE_PODS, &error) {
+                let found = vec![format!("in namespace {namespace}: {message}")];
+                return Line::failed(Check::Injected, found, NOBODY_ASKED);
             }
             failed(namespace, &error)
         }
@@ -83,13 +87,17 @@ fn failed(namespace: &str, error: &AskError) -> Line {
     Line::warning(Check::Injected, found, hint)
 }
 
-/// The message of a refusal that is ours: it was reached, and read the pod.
-fn webhook_of(error: &AskError) -> Option<String> {
+/// What became of a pod that nobody injected.
+const NOBODY_ASKED: &str =
+    "See webhook-configurations: is the mutating one there, and does nothing undo its work?";
+
+/// The message of a refusal by one of our webhooks: it was reached, and read the pod.
+fn denied_by(name: &str, error: &AskError) -> Option<String> {
     let AskError::Refused(status) = error else {
         return None;
     };
     // `ToStatusErr` in apiserver/pkg/admission/plugin/webhook/errors/statuserror.go
-    let begin = format!("admission webhook \"{}\" denied the request", webhook::PODS);
+    let begin = format!("admission webhook \"{name}\" denied the request");
     let at = status.message.find(&begin)?;
     Some(status.message[at..].to_owned())
 }
@@ -147,6 +155,12 @@ mod tests {
                 "admission webhook \"pods.native-host.io\" denied the request: spec: no".to_owned(),
                 Mark::Warning,
                 "guard rails",
+            ),
+            (
+                422,
+                "admission webhook \"validate-pods.native-host.io\" denied the request: not injected".to_owned(),
+                Mark::Failed,
+                "is the mutating one there",
             ),
             (
                 403,

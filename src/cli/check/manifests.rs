@@ -72,8 +72,8 @@ pub(super) struct Guard {
     pub(super) name: String,
     /// Its `spec`.
     pub(super) spec: Value,
-    /// The names of its bindings.
-    pub(super) bindings: Vec<String>,
+    /// The names of its bindings, and the `spec` of each.
+    pub(super) bindings: Vec<(String, Value)>,
 }
 
 /// The guard rails.
@@ -91,7 +91,9 @@ pub(super) fn guards_of(text: &str) -> Vec<Guard> {
         let bindings = of_kind("ValidatingAdmissionPolicyBinding");
         let bindings = bindings.filter(|binding| binding["spec"]["policyName"] == own);
         Some(Guard {
-            bindings: bindings.filter_map(name).collect(),
+            bindings: bindings
+                .filter_map(|one| Some((name(one)?, one["spec"].clone())))
+                .collect(),
             spec: policy["spec"].clone(),
             name: own,
         })

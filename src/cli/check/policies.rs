@@ -80,8 +80,8 @@ fn judge(guards: &[Guard], found: &Found) -> Line {
             let text = |field: &str| warning[field].as_str().unwrap_or_default().trim();
             format!("{name}: {}: {}", text("fieldRef"), text("warning"))
         }));
-        for binding in &guard.bindings {
-            wrong.extend(unbound(name, binding, found.bindings.get(binding)));
+        for (binding, spec) in &guard.bindings {
+            wrong.extend(unbound(name, binding, spec, found.bindings.get(binding)));
         }
     }
     let hint = "kubectl apply -f deploy/base/policies.yaml of this version";
@@ -94,8 +94,8 @@ fn judge(guards: &[Guard], found: &Found) -> Line {
     }
 }
 
-/// Why a binding does not put its policy in force for all namespaces.
-fn unbound(policy: &str, name: &str, binding: Option<&Value>) -> Option<String> {
+/// Why a binding does not put its policy in force as it is to.
+fn unbound(policy: &str, name: &str, expected: &Value, binding: Option<&Value>) -> Option<String> {
     let Some(binding) = binding else {
         return Some(format!(
             "{policy}: its binding {name} is not there, so it holds for nothing"
@@ -110,12 +110,29 @@ fn unbound(policy: &str, name: &str, binding: Option<&Value>) -> Option<String> 
     }
     let actions = spec["validationActions"].as_array();
     let denies = actions.is_some_and(|actions| actions.iter().any(|action| action == "Deny"));
-    (!denies).then(|| {
-        format!(
+    if !denies {
+        return Some(format!(
             "{policy}: its binding {name} only does {}, and is to do Deny",
             spec["validationActions"]
-        )
-    })
+        ));
+    }
+    (bound(spec) != bound(expected))
+        .then(|| format!("{policy}: its binding {name} binds other objects than it is to"))
+}
+
+/// What a binding narrows its policy to.
+fn bound(spec: &Value) -> [Value; 4] {
+    let narrowed = &spec["matchResources"];
+    let selector = |field: &str| match &narrowed[field] {
+        Value::Null => Value::Object(serde_json::Map::new()),
+        selector => selector.clone(),
+    };
+    [
+        selector("objectSelector"),
+        selector("namespaceSelector"),
+        rules(&narrowed["resourceRules"]),
+        rules(&narrowed["excludeResourceRules"]),
+    ]
 }
 
 #[cfg(test)]
@@ -148,8 +165,8 @@ spec: {policyName: anchors, validationActions: [Deny]}
         let mut policy = json!({ "spec": guards[0].spec });
         policy["spec"]["matchConstraints"]["matchPolicy"] = json!("Equivalent");
         policy["spec"]["matchConstraints"]["resourceRules"][0]["scope"] = json!("*");
-        let mut binding =
-            json!({"spec": {"policyName": "anchors", "validationActions": ["Deny", "Audit"]}});
+        let mut binding = json!({"spec": {"policyName": "anchors", "validationActions": ["Deny", "Audit"],
+                "matchResources": {"matchPolicy": "Equivalent", "namespaceSelector": {}}}});
         change(&mut policy, &mut binding);
         let mut found = Found::default();
         for (map, object) in [
@@ -172,7 +189,7 @@ spec: {policyName: anchors, validationActions: [Deny]}
     #[test]
     fn a_guard_rail_that_is_gone_loose_or_changed_is_told() {
         type Change = fn(&mut Value, &mut Value);
-        let cases: [(Change, &str); 7] = [
+        let cases: [(Change, &str); 8] = [
             (|policy, _| *policy = Value::Null, "anchors is not there"),
             (|_, binding| *binding = Value::Null, "holds for nothing"),
             (
@@ -182,6 +199,13 @@ spec: {policyName: anchors, validationActions: [Deny]}
             (
                 |_, binding| binding["spec"]["validationActions"] = json!(["Warn"]),
                 "only does [\"Warn\"]",
+            ),
+            (
+                |_, binding| {
+                    binding["spec"]["matchResources"] =
+                        json!({"namespaceSelector": {"matchLabels": {"a": "b"}}});
+                },
+                "binds other objects",
             ),
             (
                 |policy, _| policy["spec"]["validations"][0]["expression"] = json!("true"),
