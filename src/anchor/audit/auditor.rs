@@ -30,6 +30,8 @@ use crate::policy::Policy;
 
 /// How often all is looked through.
 pub const INTERVAL: Duration = Duration::from_secs(300);
+/// Between the begin of leadership and the first look: the pairs go first.
+const START: Duration = Duration::from_secs(5);
 /// Looking takes at most this part of the time.
 const SHARE: u32 = 10;
 /// Between two Events: fewer than the controller may say ([`Events`]).
@@ -76,6 +78,7 @@ impl Auditor {
     /// Looks again and again, for as long as it is polled.
     pub async fn run(mut self) {
         let _gauges = Gauges(Arc::clone(&self.metrics));
+        tokio::time::sleep(START).await;
         loop {
             let started = Instant::now();
             match self.look().await {

@@ -26,13 +26,13 @@ pub(super) async fn look(asker: &Asker<'_>, lines: &mut Vec<Line>) -> bool {
             let error = AskError::from(error);
             lines.push(match &error {
                 AskError::Refused(status) if status.code == 401 => unknown(&error),
-                error => unreachable(error.to_string()),
+                error => unreachable(&error.to_string()),
             });
             return false;
         }
         Err(_) => {
             let text = format!("no answer within {} s", PATIENCE.as_secs());
-            lines.push(unreachable(text));
+            lines.push(unreachable(&text));
             return false;
         }
     };
@@ -68,10 +68,11 @@ fn unknown(error: &AskError) -> Line {
 }
 
 /// What is said where there is no API server to ask.
-pub(super) fn unreachable(error: String) -> Line {
+pub(super) fn unreachable(error: &str) -> Line {
+    let error = error.strip_prefix("error: ").unwrap_or(error);
     Line::failed(
         Check::Reachable,
-        vec![error],
+        vec![error.to_owned()],
         "Check the kubeconfig, its context (--kubeconfig, --context) and the network; `kubectl version` goes the same way",
     )
 }

@@ -10,6 +10,7 @@ use super::ask::{Asker, cannot_tell};
 use super::report::{Check, Line};
 use crate::cli::connection::AskError;
 use crate::names::{annotation, label, policy, webhook};
+use crate::plan::MARKER;
 
 /// The namespace that is tried where none is given: it is there in every cluster.
 const ANYWHERE: &str = "default";
@@ -47,8 +48,18 @@ fn judge(namespace: &str, answer: Result<Pod, AskError>) -> Line {
     match answer {
         Ok(pod) => {
             let annotations = pod.metadata.annotations.unwrap_or_default();
-            if annotations.contains_key(annotation::INJECTED) {
-                return Line::ok(Check::Injected, format!("in namespace {namespace}"));
+            match annotations.get(annotation::INJECTED).map(String::as_str) {
+                Some(MARKER) => {
+                    return Line::ok(Check::Injected, format!("in namespace {namespace}"));
+                }
+                Some(other) => {
+                    let found = vec![format!(
+                        "it was injected by another version ({other}, this one writes {MARKER})"
+                    )];
+                    let hint = "Check with the version of native-host that is installed";
+                    return Line::warning(Check::Injected, found, hint);
+                }
+                None => {}
             }
             let found = vec![format!(
                 "in namespace {namespace} it came back as it was sent"
@@ -140,9 +151,11 @@ mod tests {
     fn an_injected_pod_is_proof_and_another_is_not() {
         let mut pod = Pod::default();
         assert_eq!(judge("default", Ok(pod.clone())).mark, Mark::Failed);
-        let marker = [(annotation::INJECTED.to_owned(), "v1".to_owned())];
-        pod.metadata.annotations = Some(marker.into());
-        assert_eq!(judge("default", Ok(pod)).mark, Mark::Ok);
+        for (marker, mark) in [(MARKER, Mark::Ok), ("v999", Mark::Warning)] {
+            let marker = [(annotation::INJECTED.to_owned(), marker.to_owned())];
+            pod.metadata.annotations = Some(marker.into());
+            assert_eq!(judge("default", Ok(pod.clone())).mark, mark);
+        }
     }
 
     #[test]

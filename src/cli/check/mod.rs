@@ -184,7 +184,7 @@ impl Args {
         let client = match self.connection.open().await {
             Ok((client, _)) => client,
             Err(error) => {
-                lines.push(api::unreachable(error.to_string()));
+                lines.push(api::unreachable(&error.to_string()));
                 return Report(lines);
             }
         };
