@@ -1,5 +1,6 @@
 //! What the controller's audit finds too: each is told by `check`, a gauge and an Event.
 
+use native_host::names::{annotation, label, policy};
 use serde_json::json;
 
 use crate::PATIENCE;
@@ -48,13 +49,18 @@ fn a_labelled_pod_that_was_not_injected() {
         world.kubectl(&[&["delete"], &name[..], &["--grace-period=0", "--force"]].concat());
         world.apply(&pod("passed"));
         let pod = world.plane.get(&name[..4]);
-        pod["metadata"]["annotations"]["native-host.io/injected"]
+        pod["metadata"]["annotations"][annotation::INJECTED]
             .is_null()
             .then_some(())
     });
     // On purpose, while the namespace says so.
     assert_eq!(world.report().said("pods-injected").0, "ok");
-    world.kubectl(&["annotate", "namespace", "passed", "native-host.io/mode-"]);
+    world.kubectl(&[
+        "annotate",
+        "namespace",
+        "passed",
+        &format!("{}-", policy::MODE),
+    ]);
     let hint = world.until_failed("pods-injected", "pod passed/solo");
     assert!(hint.contains("kubectl delete pod"), "{hint}");
     world.until_audited("pod-not-injected", 1);
@@ -86,7 +92,7 @@ fn an_anchor_without_an_owner() {
         "anchors.native-host.io",
     ]);
     let orphan = json!({"apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": "left", "namespace": "orphans", "labels": {"native-host.io/role": "anchor"}},
+        "metadata": {"name": "left", "namespace": "orphans", "labels": {label::ROLE: label::ROLE_ANCHOR}},
         "spec": {"containers": [{"name": "pause", "image": "pause"}]}});
     wait_until("the guard rail is gone", PATIENCE, || {
         let output = world
@@ -135,7 +141,8 @@ fn what_misses_the_anchors_and_pairs_that_are_not_ready_are_warnings() {
     let (mark, found, _) = ran.said("anchors-selected");
     assert_eq!(mark, "warning");
     assert!(
-        found.contains("Service shop/wrong: ") && found.contains("native-host.io/anchor: solo"),
+        found.contains("Service shop/wrong: ")
+            && found.contains(&format!("{}: solo", label::ANCHOR)),
         "{found}"
     );
     let (mark, found, hint) = ran.said("pairs-ready");
