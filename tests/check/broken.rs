@@ -4,10 +4,12 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use native_host::admission::self_signed::Authority;
-use native_host::names::install;
+use native_host::names::{annotation, install};
 use serde_json::json;
 
+use crate::PATIENCE;
 use crate::support::install::HOME;
+use crate::support::wait_until;
 use crate::world::{World, manifest, names, node};
 
 #[test]
@@ -220,5 +222,66 @@ fn pod_security_that_refuses_workloads_is_told() {
         "strict",
         "pod-security.kubernetes.io/enforce-",
     ]);
+    world.until_well();
+}
+
+/// cert-manager's kind, as far as a status goes.
+fn define_certificates(world: &World) {
+    let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "certificates.cert-manager.io"},
+        "spec": {"group": "cert-manager.io", "scope": "Namespaced",
+            "names": {"plural": "certificates", "singular": "certificate", "kind": "Certificate"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema":
+                {"type": "object", "properties": {"spec": open, "status": open}}}}]},
+    });
+    world.apply(&definition.to_string());
+    let crd = "crd/certificates.cert-manager.io";
+    world.kubectl(&["wait", "--for=condition=Established", "--timeout=120s", crd]);
+}
+
+#[test]
+fn what_cert_manager_says_of_its_certificates_is_told() {
+    let Some(world) = World::alone() else { return };
+    // As the manifests have it: cainjector is to fill in the CA.
+    let configuration = "mutatingwebhookconfiguration/a.native-host.io";
+    let wants = format!("{}=native-host/native-host-tls", annotation::INJECT_CA_FROM);
+    world.kubectl(&["annotate", configuration, &wants]);
+    let hint = world.until_failed("cert-manager-served", "cert-manager.io/v1 is not served");
+    assert!(hint.contains("Install cert-manager"), "{hint}");
+    define_certificates(&world);
+    world.until_failed(
+        "certificates-ready",
+        "no Certificate in namespace native-host",
+    );
+    let certificate = |ready: &str, ends: &str| {
+        let certificate = json!({
+            "apiVersion": "cert-manager.io/v1", "kind": "Certificate",
+            "metadata": {"name": "native-host-tls", "namespace": HOME}, "spec": {},
+            "status": {"notAfter": ends, "conditions": [
+                {"type": "Ready", "status": ready, "reason": "Issuing", "message": "there is no Issuer"}]},
+        });
+        world.apply(&certificate.to_string());
+    };
+    certificate("False", "2999-01-01T00:00:00Z");
+    let hint = world.until_failed("certificates-ready", "Issuing: there is no Issuer");
+    assert!(hint.contains("kubectl describe certificates"), "{hint}");
+    certificate("True", "2001-01-01T00:00:00Z");
+    world.until_failed("certificates-ready", "it expired at 2001-01-01T00:00:00Z");
+    certificate("True", "2999-01-01T00:00:00Z");
+    world.until_well();
+    // Its Secret is what it is to make.
+    world.kubectl(&["delete", "secret", install::SERVING_SECRET, "-n", HOME]);
+    let found = "there is no Secret native-host/native-host-tls";
+    world.until_failed("serving-certificate", found);
+    world.secret(&world.pair);
+    let unasked = format!("{}-", annotation::INJECT_CA_FROM);
+    world.kubectl(&["annotate", configuration, &unasked]);
+    world.kubectl(&["delete", "crd", "certificates.cert-manager.io"]);
+    wait_until("cert-manager is gone", PATIENCE, || {
+        let ran = world.check(&["--pre", "-o", "json"]);
+        (ran.said("cert-manager-served").0 == "warning").then_some(())
+    });
     world.until_well();
 }
