@@ -14,6 +14,18 @@ pub const REPORTER: &str = "native-host.io/anchor-controller";
 /// The Lease that says which instance's controller leads, and, by default, its namespace.
 pub const LEASE: &str = "native-host";
 
+/// What an installation consists of, as `deploy/` names it.
+pub mod install {
+    /// The Deployment, Service and ServiceAccount, and, by default, their namespace.
+    pub const NAME: &str = "native-host";
+    /// The Secret of the serving certificate.
+    pub const SERVING_SECRET: &str = "native-host-tls";
+    /// The Secret of the CA; without cert-manager the replicas make certificates of it themselves.
+    pub const CA_SECRET: &str = "native-host-ca";
+    /// What makes and renews certificates: its API group and version.
+    pub const CERT_MANAGER: &str = "cert-manager.io/v1";
+}
+
 /// Labels.
 pub mod label {
     /// On the user's pod template (and, for convenience, on a Service): the workload's name.
@@ -40,6 +52,8 @@ pub mod label {
     pub const WINDOWS_BUILD: &str = "node.kubernetes.io/windows-build";
     /// Windows Server 2019: no bind filter, so a HostProcess container's mounts lie elsewhere.
     pub const WINDOWS_BUILD_2019: &str = "10.0.17763";
+    /// On an EndpointSlice: its Service (`k8s.io/api/discovery/v1` well-known labels).
+    pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
     /// On a Namespace: the Pod Security level that refuses pods (KEP-2579).
     pub const POD_SECURITY_ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 }
@@ -57,6 +71,8 @@ pub mod annotation {
     /// The three above: written by native-host, never policy.
     pub const OWN: [&str; 3] = [INJECTED, ANCHOR_SPEC, ANCHOR_STATUS];
 
+    /// On a webhook configuration: the Certificate whose CA cert-manager's cainjector puts into it.
+    pub const INJECT_CA_FROM: &str = "cert-manager.io/inject-ca-from";
     /// Linkerd's switch, on a pod or a namespace (`enabled`, `disabled`, `ingress`).
     pub const LINKERD_INJECT: &str = "linkerd.io/inject";
     /// Linkerd's proxy settings; they belong where the proxy is, so they go to the anchor.
@@ -174,6 +190,8 @@ pub mod webhook {
 
     /// Pods, at `/mutate`.
     pub const PODS: &str = "pods.native-host.io";
+    /// Pods again, at `/validate`, as they are to be stored.
+    pub const VALIDATE_PODS: &str = "validate-pods.native-host.io";
     /// Labelled Services, at `/mutate`.
     pub const SERVICES: &str = "services.native-host.io";
     /// Evictions of anchors, at `/evict`.

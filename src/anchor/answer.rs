@@ -70,6 +70,10 @@ closed_set! {
         LabelRemoved = "WorkloadLabelRemoved",
         /// An object selects the workload's labels and so misses the anchors.
         MissesAnchors = "MissesAnchors",
+        /// An anchor belongs to no pod.
+        Ownerless = "AnchorWithoutOwner",
+        /// None of a namespace's workloads is admitted.
+        InvalidPolicy = "InvalidPolicy",
     }
 }
 
@@ -93,6 +97,16 @@ impl Note {
             warning: false,
             text,
         }
+    }
+
+    /// The Warning on a pod that has the label and not the marker.
+    pub fn not_injected() -> Self {
+        Note::warning(
+            Reason::NotInjected,
+            "This pod has the label of a native-host workload, but was created without the webhook, or \
+             was labelled later. It is left alone: it has no network of its own. Delete it to have it \
+             created anew.",
+        )
     }
 
     /// A Warning.

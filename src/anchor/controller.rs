@@ -11,6 +11,7 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::audit::Auditor;
 use super::events::Events;
 use super::index::{Index, Side};
 use super::leadership::{Election, Fence, SharedFence};
@@ -24,6 +25,7 @@ use super::worker::Worker;
 use super::writer::Writer;
 use crate::cluster::follow::{Sink, everything, follow};
 use crate::names::label;
+use crate::policy::Policy;
 
 /// How many pairs are worked on at a time.
 pub const WORKERS: usize = 16;
@@ -41,6 +43,10 @@ pub struct Settings {
     pub replace_interval: Duration,
     /// The time between two looks for what misses anchors.
     pub misses_interval: Duration,
+    /// The time between two audits of the cluster.
+    pub audit_interval: Duration,
+    /// What holds where a Namespace says nothing.
+    pub flags: Arc<Policy>,
 }
 
 /// See the module.
@@ -172,6 +178,13 @@ impl Controller {
             let worker = Arc::clone(&worker);
             workers.spawn(async move { worker.work().await });
         }
+        let auditor = Auditor::new(
+            client.clone(),
+            Arc::clone(&events),
+            Arc::clone(&self.metrics),
+            Arc::clone(&self.settings.flags),
+            self.settings.audit_interval,
+        );
         let finder = Finder::new(
             client.clone(),
             Arc::clone(events),
@@ -180,6 +193,7 @@ impl Controller {
             self.settings.misses_interval,
         );
         workers.spawn(finder.run());
+        workers.spawn(auditor.run());
         let _ = leading.wait_for(|leads| !*leads).await;
         tracing::warn!("leading no longer");
         workers.shutdown().await;

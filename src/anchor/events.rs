@@ -92,7 +92,8 @@ impl Events {
         self.tell("Pod", "v1", pod, note);
     }
 
-    /// Says something about an object of any kind.
+    /// Says something about an object of any kind. Of one that is in no namespace, where that is empty,
+    /// the Event is in `default`, as the API demands (pkg/apis/core/validation/events.go).
     pub fn tell(&self, kind: &str, api_version: &str, object: &Identity, note: &Note) {
         let mut hasher = DefaultHasher::new();
         note.text.hash(&mut hasher);
@@ -122,7 +123,7 @@ impl Events {
         let regarding = ObjectReference {
             api_version: Some(api_version.to_owned()),
             kind: Some(kind.to_owned()),
-            namespace: Some(object.namespace.to_string()),
+            namespace: Some(object.namespace.to_string()).filter(|name| !name.is_empty()),
             name: Some(object.name.to_string()),
             uid: Some(object.uid.to_string()),
             ..ObjectReference::default()

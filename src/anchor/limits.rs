@@ -1,10 +1,18 @@
 //! How fast the controller may take pairs down, and how often it may tell of anything.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+/// Four fifths of it and somewhat more, by chance, so that clusters do not ask in step.
+pub(super) fn jittered(wait: Duration) -> Duration {
+    // Every RandomState is keyed by the system's random numbers.
+    let random = RandomState::new().build_hasher().finish() % 1000;
+    wait * 4 / 5 + wait * u32::try_from(random).unwrap_or_default() / 5000
+}
 
 /// So many at once, and then one in each interval.
 #[derive(Debug)]
@@ -82,6 +90,15 @@ impl Patience {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn chance_keeps_within_the_interval() {
+        let interval = Duration::from_secs(300);
+        for _ in 0..100 {
+            let wait = jittered(interval);
+            assert!(interval * 4 / 5 <= wait && wait <= interval, "{wait:?}");
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_bucket_gives_a_burst_and_then_one_an_interval() {

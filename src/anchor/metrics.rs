@@ -1,11 +1,11 @@
 //! What the controller counts, for Prometheus. Labels come from closed sets only.
 
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
-use super::misses;
 use super::pair::State;
+use super::{audit, misses};
 use crate::admission::metrics::{self as server, register};
 use crate::closed_set::closed_set;
 use crate::cluster::failure::Failure;
@@ -43,6 +43,7 @@ pub struct Metrics {
     requests: Vec<IntCounter>,
     failures: Vec<IntCounter>,
     misses: Vec<IntGauge>,
+    audit: Vec<IntGauge>,
     /// From when a bound HP pod was seen to its anchor's creation, in seconds.
     pub bound_to_created: Histogram,
     /// From when a bound HP pod was seen to its being ready, in seconds.
@@ -59,6 +60,42 @@ pub struct Metrics {
     pub events_dropped: IntCounter,
     /// HP pods deleted because their anchor was lost or did not start.
     pub replaced: IntCounter,
+}
+
+/// A histogram of seconds.
+fn histogram(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    buckets: Vec<f64>,
+) -> Result<Histogram, prometheus::Error> {
+    let one = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))?;
+    register(registry, &one);
+    Ok(one)
+}
+
+/// A gauge for each value of a label.
+fn gauges(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    label: &str,
+) -> Result<IntGaugeVec, prometheus::Error> {
+    let all = IntGaugeVec::new(Opts::new(name, help), &[label])?;
+    register(registry, &all);
+    Ok(all)
+}
+
+/// A counter for each value of some labels.
+fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, prometheus::Error> {
+    let all = IntCounterVec::new(Opts::new(name, help), labels)?;
+    register(registry, &all);
+    Ok(all)
 }
 
 impl Metrics {
@@ -78,43 +115,36 @@ impl Metrics {
             register(registry, &one);
             Ok::<_, prometheus::Error>(one)
         };
-        let histogram = |name: &str, help: &str, buckets: Vec<f64>| {
-            let one = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))?;
-            register(registry, &one);
-            Ok::<_, prometheus::Error>(one)
-        };
-        let pairs = IntGaugeVec::new(
-            Opts::new(
-                "native_host_pairs",
-                "Pairs, by where they stand; of the leader only.",
-            ),
-            &["state"],
+        let pairs = gauges(
+            registry,
+            "native_host_pairs",
+            "Pairs, by where they stand; of the leader only.",
+            "state",
         )?;
-        register(registry, &pairs);
-        let requests = IntCounterVec::new(
-            Opts::new(
-                "native_host_api_requests_total",
-                "Requests of the controller.",
-            ),
+        let requests = counters(
+            registry,
+            "native_host_api_requests_total",
+            "Requests of the controller.",
             &["request"],
         )?;
-        register(registry, &requests);
-        let failures = IntCounterVec::new(
-            Opts::new(
-                "native_host_api_errors_total",
-                "Requests of the controller that failed, by why.",
-            ),
+        let failures = counters(
+            registry,
+            "native_host_api_errors_total",
+            "Requests of the controller that failed, by why.",
             &["request", "failure"],
         )?;
-        register(registry, &failures);
-        let misses = IntGaugeVec::new(
-            Opts::new(
-                "native_host_misses",
-                "Objects that select a workload's labels and so miss its anchors; of the leader only.",
-            ),
-            &["kind"],
+        let misses = gauges(
+            registry,
+            "native_host_misses",
+            "Objects that select a workload's labels and so miss its anchors; of the leader only.",
+            "kind",
         )?;
-        register(registry, &misses);
+        let audit = gauges(
+            registry,
+            "native_host_audit_findings",
+            "Objects that an audit of the cluster found something wrong with; of the leader only.",
+            "problem",
+        )?;
         Ok(Metrics {
             pairs: State::ALL
                 .iter()
@@ -133,7 +163,12 @@ impl Metrics {
                 .iter()
                 .map(|kind| misses.with_label_values(&[kind.as_str()]))
                 .collect(),
+            audit: audit::Problem::ALL
+                .iter()
+                .map(|problem| audit.with_label_values(&[problem.as_str()]))
+                .collect(),
             bound_to_created: histogram(
+                registry,
                 "native_host_bound_to_anchor_created_seconds",
                 "From when a bound pod was seen to its anchor's creation.",
                 vec![
@@ -141,6 +176,7 @@ impl Metrics {
                 ],
             )?,
             bound_to_ready: histogram(
+                registry,
                 "native_host_bound_to_ready_seconds",
                 "From when a bound pod was seen to its being ready.",
                 vec![
@@ -181,6 +217,11 @@ impl Metrics {
     /// Notes how many objects of a kind miss anchors.
     pub fn set_misses(&self, kind: misses::Kind, count: i64) {
         self.misses[kind as usize].set(count);
+    }
+
+    /// Notes how many objects have a problem.
+    pub fn set_audit(&self, problem: audit::Problem, count: i64) {
+        self.audit[problem as usize].set(count);
     }
 
     /// Counts a request, and why it failed if it did.

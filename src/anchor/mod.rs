@@ -23,8 +23,10 @@
 //! - [`leadership`]: who leads.
 //! - [`events`], [`metrics`]: what is told; [`limits`]: how often.
 //! - [`misses`]: what selects a workload's labels and so misses its anchors.
+//! - [`audit`]: what has gone wrong where nobody was asked.
 
 pub mod answer;
+pub mod audit;
 pub mod controller;
 pub mod events;
 pub mod index;

@@ -260,13 +260,10 @@ fn mirrored(hp: &Hp, anchor: &Anchor) -> Condition {
 }
 
 fn not_injected(hp: &Hp) -> Assessment {
-    let text = "This pod has the label of a native-host workload, but was created without the webhook, or \
-                was labelled later. It is left alone: it has no network of its own. Delete it to have it \
-                created anew.";
     Assessment {
         why: "created without the webhook, or labelled later".to_owned(),
         steps: match hp.terminating {
-            None => vec![Step::Say(Note::warning(Reason::NotInjected, text))],
+            None => vec![Step::Say(Note::not_injected())],
             Some(_) => Vec::new(),
         },
         ..Assessment::of(State::NotInjected)

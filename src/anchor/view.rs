@@ -210,6 +210,20 @@ pub fn controller(metadata: &ObjectMeta) -> Option<&OwnerReference> {
     owners.find(|owner| owner.controller == Some(true))
 }
 
+/// The pod that an anchor belongs to; None where it is no anchor: it lacks the label, or is not
+/// controlled by a pod whose anchor has its name.
+pub fn anchor_owner(metadata: &ObjectMeta) -> Option<&OwnerReference> {
+    let role = metadata.labels.as_ref()?.get(label::ROLE)?;
+    let owner = controller(metadata)?;
+    let own_name = super::name(&owner.name, &owner.uid);
+    let is_anchor = role == label::ROLE_ANCHOR
+        && is_plain(&owner.name)
+        && owner.kind == "Pod"
+        && owner.api_version == "v1"
+        && metadata.name.as_ref() == Some(&own_name);
+    is_anchor.then_some(owner)
+}
+
 /// An anchor pod.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anchor {
@@ -241,20 +255,8 @@ impl Anchor {
     /// The view of a pod; None where it is no anchor: it lacks the label, or is not owned by the pod
     /// whose anchor it claims to be.
     pub fn of(pod: &Pod) -> Option<Self> {
-        let label = |key| pod.metadata.labels.as_ref()?.get(key).map(String::as_str);
-        if label(label::ROLE) != Some(label::ROLE_ANCHOR) {
-            return None;
-        }
-        let owner = controller(&pod.metadata)?;
+        let owner = anchor_owner(&pod.metadata)?;
         let id = Identity::of(&pod.metadata)?;
-        let own_name = super::name(&owner.name, &owner.uid);
-        if !is_plain(&owner.name)
-            || owner.kind != "Pod"
-            || owner.api_version != "v1"
-            || *id.name != *own_name
-        {
-            return None;
-        }
         let status = pod.status.as_ref();
         Some(Anchor {
             id,

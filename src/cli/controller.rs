@@ -16,6 +16,7 @@ use crate::anchor::metrics;
 use crate::anchor::rules::Rules;
 use crate::cluster;
 use crate::names::LEASE;
+use crate::policy::Policy;
 
 const CONTROLLER: &str = "Controller";
 
@@ -43,6 +44,9 @@ pub struct ControllerArgs {
     /// Time between two looks for Services, policies and monitors that miss the anchors.
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, help_heading = CONTROLLER)]
     pub misses_interval: Duration,
+    /// Time between two audits: pods that were never injected, anchors without owners, invalid policies.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, help_heading = CONTROLLER)]
+    pub audit_interval: Duration,
 }
 
 fn lease(text: &str) -> Result<Duration, String> {
@@ -83,6 +87,7 @@ impl ControllerArgs {
     pub(super) async fn start(
         &self,
         kubeconfig: Option<&Path>,
+        flags: Arc<Policy>,
         server: &Metrics,
     ) -> Result<Running, ServeError> {
         let counters =
@@ -106,7 +111,7 @@ impl ControllerArgs {
             };
             let namespace = args.lease_namespace.clone();
             let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
-            let controller = Controller::new(args.settings(namespace), Arc::new(counters));
+            let controller = Controller::new(args.settings(namespace, flags), Arc::new(counters));
             let _ = started.send(Ok(controller.synced()));
             controller.run(client, stopped).await;
         };
@@ -126,7 +131,7 @@ impl ControllerArgs {
         })
     }
 
-    fn settings(&self, namespace: String) -> Settings {
+    fn settings(&self, namespace: String, flags: Arc<Policy>) -> Settings {
         // In a pod this is the pod's name.
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
         Settings {
@@ -142,6 +147,8 @@ impl ControllerArgs {
             },
             replace_interval: self.replace_interval,
             misses_interval: self.misses_interval,
+            audit_interval: self.audit_interval,
+            flags,
         }
     }
 }

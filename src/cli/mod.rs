@@ -3,6 +3,7 @@
 //! Every flag is also an environment variable, and every policy key a flag; both by rule and not by
 //! hand ([`command`], [`policy_args`]), so that none can be forgotten.
 
+pub mod check;
 mod connection;
 pub mod controller;
 pub mod explain;
@@ -45,6 +46,7 @@ struct Cli {
 enum Command {
     Serve(Box<Serve>),
     Inject(inject::Args),
+    Check(Box<check::Args>),
     Status(status::Args),
     Explain(Box<explain::Args>),
     Version(version::Args),
@@ -85,6 +87,7 @@ pub fn run() -> ExitCode {
     match parse(std::env::args_os()) {
         Ok(Command::Serve(args)) => serve::run(args.server, args.defaults.into_policy()),
         Ok(Command::Inject(args)) => inject::run(&args),
+        Ok(Command::Check(args)) => check::run(&args),
         Ok(Command::Status(args)) => status::run(&args),
         Ok(Command::Explain(args)) => explain::run(&args),
         Ok(Command::Version(args)) => version::run(&args),

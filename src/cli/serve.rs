@@ -237,6 +237,7 @@ async fn serve(args: ServeArgs, flags: Policy, log: &Log) -> Result<Drained, Ser
     let mut interrupt = signal(SignalKind::interrupt())?;
     let metrics = Arc::new(Metrics::new().map_err(|e| ServeError::Metrics(e.to_string()))?);
     let mut readiness = Readiness::new(Arc::clone(&metrics));
+    let defaults = Arc::new(flags.clone());
     let reviews = if args.webhook {
         Some(reviews(&args, flags, &metrics, &mut readiness).await?)
     } else {
@@ -246,7 +247,7 @@ async fn serve(args: ServeArgs, flags: Policy, log: &Log) -> Result<Drained, Ser
     let controller = if args.controller && !args.no_cluster {
         Some(
             args.anchors
-                .start(args.kubeconfig.as_deref(), &metrics)
+                .start(args.kubeconfig.as_deref(), defaults, &metrics)
                 .await?,
         )
     } else {

@@ -11,7 +11,6 @@
 //! more.
 
 use std::collections::{BTreeMap, HashSet};
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +25,7 @@ use super::memory::Memory;
 use super::pages::{ListError, Pages, timed};
 use super::{Kind, Newcomers, Workloads, find, generation};
 use crate::anchor::events::Events;
+use crate::anchor::limits::jittered;
 use crate::anchor::metrics::Metrics;
 use crate::anchor::pair::{Note, Reason};
 use crate::anchor::view::Identity;
@@ -268,13 +268,6 @@ fn identity(metadata: &ObjectMeta) -> Option<Identity> {
         uid: metadata.uid.as_deref()?.into(),
         version: metadata.resource_version.as_deref()?.into(),
     })
-}
-
-/// Four fifths of it and somewhat more, by chance, so that clusters do not ask in step.
-fn jittered(wait: Duration) -> Duration {
-    // Every RandomState is keyed by the system's random numbers.
-    let random = RandomState::new().build_hasher().finish() % 1000;
-    wait * 4 / 5 + wait * u32::try_from(random).unwrap_or_default() / 5000
 }
 
 /// Only the leader counts: at zero again once it leads no longer.

@@ -14,7 +14,7 @@ mod memory;
 pub mod monitor;
 pub mod network_policy;
 pub mod newcomers;
-mod pages;
+pub(super) mod pages;
 mod selection;
 pub mod server;
 pub mod service;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, ObjectMeta};
 use kube::Api;
 use kube::api::ListParams;
 use serde::de::DeserializeOwned;
@@ -16,7 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why a list was not had.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ListError {
+pub(in crate::anchor) enum ListError {
     /// No answer in time.
     #[error("no answer within {} s", TIMEOUT.as_secs())]
     Timeout,
@@ -31,29 +32,38 @@ impl ListError {
     }
 
     /// Whether this identity may not list that.
-    pub(super) fn is_forbidden(&self) -> bool {
+    pub(in crate::anchor) fn is_forbidden(&self) -> bool {
         self.is(Failure::Forbidden)
     }
 
     /// Whether there is no such kind of object.
-    pub(super) fn is_not_found(&self) -> bool {
+    pub(in crate::anchor) fn is_not_found(&self) -> bool {
         self.is(Failure::NotFound)
     }
 }
 
-/// An answer in time, counted.
-pub(super) async fn timed<T>(
+/// A list's answer in time, counted.
+pub(in crate::anchor) async fn timed<T>(
     metrics: &Metrics,
+    answer: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, ListError> {
+    asked(metrics, Request::List, answer).await
+}
+
+/// An answer in time, counted.
+pub(in crate::anchor) async fn asked<T>(
+    metrics: &Metrics,
+    request: Request,
     answer: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, ListError> {
     let answer = tokio::time::timeout(TIMEOUT, answer).await;
     let answer = answer.map_err(|_| ListError::Timeout)?;
-    metrics.request(Request::List, &answer);
+    metrics.request(request, &answer);
     Ok(answer?)
 }
 
 /// A list that is being read.
-pub(super) struct Pages<'m, K> {
+pub(in crate::anchor) struct Pages<'m, K> {
     api: Api<K>,
     /// None once all was had.
     next: Option<ListParams>,
@@ -61,7 +71,7 @@ pub(super) struct Pages<'m, K> {
 }
 
 impl<'m, K: Clone + DeserializeOwned + std::fmt::Debug> Pages<'m, K> {
-    pub(super) fn new(api: Api<K>, params: ListParams, metrics: &'m Metrics) -> Self {
+    pub(in crate::anchor) fn new(api: Api<K>, params: ListParams, metrics: &'m Metrics) -> Self {
         Pages {
             api,
             next: Some(params.limit(PAGE)),
@@ -70,13 +80,31 @@ impl<'m, K: Clone + DeserializeOwned + std::fmt::Debug> Pages<'m, K> {
     }
 
     /// The next page; None after the last.
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<K>>, ListError> {
+    pub(in crate::anchor) async fn next(&mut self) -> Result<Option<Vec<K>>, ListError> {
         let Some(params) = self.next.take() else {
             return Ok(None);
         };
         let page = timed(self.metrics, self.api.list(&params)).await?;
-        let token = page.metadata.continue_.filter(|token| !token.is_empty());
-        self.next = token.map(|token| params.continue_token(&token));
+        self.turn(params, page.metadata);
         Ok(Some(page.items))
+    }
+
+    /// The next page's metadata, and no more of its objects on the wire; None after the last.
+    pub(in crate::anchor) async fn next_metadata(
+        &mut self,
+    ) -> Result<Option<Vec<ObjectMeta>>, ListError> {
+        let Some(params) = self.next.take() else {
+            return Ok(None);
+        };
+        let page = timed(self.metrics, self.api.list_metadata(&params)).await?;
+        self.turn(params, page.metadata);
+        Ok(Some(
+            page.items.into_iter().map(|one| one.metadata).collect(),
+        ))
+    }
+
+    fn turn(&mut self, params: ListParams, list: ListMeta) {
+        let token = list.continue_.filter(|token| !token.is_empty());
+        self.next = token.map(|token| params.continue_token(&token));
     }
 }
