@@ -11,7 +11,8 @@ use std::sync::{Arc, LazyLock};
 use k8s_openapi::api::core::v1::Pod;
 
 use super::manifest::{self, Owner};
-use crate::names::annotation::ANCHOR_SPEC;
+use crate::names::annotation::{ANCHOR_SPEC, INJECTED};
+use crate::plan::MARKER;
 use crate::plan::anchor_spec::{AnchorSpec, AnchorSpecError};
 
 /// How many different ones are kept at a time.
@@ -45,9 +46,15 @@ pub enum RecipeError {
     /// It has the marker, and not what admission writes beside it.
     #[error("the annotation {ANCHOR_SPEC} is missing: delete the pod to have it created anew")]
     NoSpec,
-    /// What is written there is not a spec.
+    /// What is written there is not a spec, or that of another version.
     #[error("annotation {ANCHOR_SPEC}: {0}; delete the pod to have it created anew")]
     Spec(#[from] AnchorSpecError),
+    /// Another version of the program injected it, and by other rules.
+    #[error(
+        "annotation {INJECTED} is {0:?}: another version of native-host injected the pod, and this one knows \
+         {MARKER:?} only; delete the pod to have it created anew"
+    )]
+    Contract(String),
     /// It is not bound to a node.
     #[error("the pod is not bound to a node")]
     Unbound,
@@ -63,8 +70,12 @@ impl Recipe {
     /// If the pod is not bound, or its anchor spec is missing or unreadable.
     pub fn of(pod: &Pod) -> Result<Self, RecipeError> {
         let annotations = pod.metadata.annotations.as_ref();
-        let spec = annotations.and_then(|all| all.get(ANCHOR_SPEC));
-        let spec = AnchorSpec::parse(spec.ok_or(RecipeError::NoSpec)?)?;
+        let annotation = |key| annotations.and_then(|all| all.get(key));
+        // Who has no marker at all gets no anchor in the first place ([`super::pair`]).
+        if let Some(marker) = annotation(INJECTED).filter(|marker| *marker != MARKER) {
+            return Err(RecipeError::Contract(marker.clone()));
+        }
+        let spec = AnchorSpec::parse(annotation(ANCHOR_SPEC).ok_or(RecipeError::NoSpec)?)?;
         let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
         let (Some(name), Some(_)) = (pod.metadata.name.as_deref(), node) else {
             return Err(RecipeError::Unbound);
@@ -165,6 +176,31 @@ mod tests {
             let spec = AnchorSpec::parse(&pod.metadata.annotations.as_ref().unwrap()[ANCHOR_SPEC]);
             assert_eq!(made, manifest::manifest(pod, owner(pod), &spec.unwrap()));
         }
+    }
+
+    #[test]
+    fn a_pod_of_another_version_is_left_alone_and_says_which() {
+        let mut newer = pod("albums-0", "win-1", "pause");
+        let annotations = newer.metadata.annotations.as_mut().unwrap();
+        annotations.insert(INJECTED.to_owned(), "v2".to_owned());
+        let error = Recipe::of(&newer).unwrap_err().to_string();
+        assert!(
+            error.contains(r#"is "v2""#) && error.contains(r#"knows "v1" only"#),
+            "{error}"
+        );
+        let annotations = newer.metadata.annotations.as_mut().unwrap();
+        annotations.insert(INJECTED.to_owned(), MARKER.to_owned());
+        assert!(Recipe::of(&newer).is_ok());
+        let annotations = newer.metadata.annotations.as_mut().unwrap();
+        annotations.insert(
+            ANCHOR_SPEC.to_owned(),
+            r#"{"version":2,"pods":[]}"#.to_owned(),
+        );
+        let error = Recipe::of(&newer).unwrap_err().to_string();
+        assert!(
+            error.contains("version 2") && error.contains("delete the pod"),
+            "{error}"
+        );
     }
 
     #[test]
