@@ -180,7 +180,7 @@ impl Controller {
         }
         let auditor = Auditor::new(
             client.clone(),
-            Arc::clone(&events),
+            Arc::clone(events),
             Arc::clone(&self.metrics),
             Arc::clone(&self.settings.flags),
             self.settings.audit_interval,
