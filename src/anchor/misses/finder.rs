@@ -17,7 +17,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{ApiResource, GroupVersionKind, ListParams};
-use kube::core::{DynamicObject, PartialObjectMeta};
+use kube::core::DynamicObject;
 use kube::{Api, Client};
 use tokio::time::Instant;
 
@@ -140,22 +140,22 @@ impl Finder {
     /// The workloads of the cluster, from the metadata of their pods.
     async fn workloads(&self) -> Result<Workloads, ListError> {
         let mut workloads = Workloads::default();
-        let pods: Api<PartialObjectMeta<Pod>> = Api::all(self.client.clone());
+        let pods: Api<Pod> = Api::all(self.client.clone());
         let labelled = ListParams::default().labels(label::WORKLOAD);
         let mut pods = Pages::new(pods, labelled, &self.metrics);
-        while let Some(page) = pods.next().await? {
+        while let Some(page) = pods.next_metadata().await? {
             for pod in page {
-                workloads.add(&pod.metadata);
+                workloads.add(&pod);
             }
         }
         if workloads.is_empty() {
             return Ok(workloads);
         }
-        let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(self.client.clone());
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let mut namespaces = Pages::new(namespaces, ListParams::default(), &self.metrics);
-        while let Some(page) = namespaces.next().await? {
+        while let Some(page) = namespaces.next_metadata().await? {
             for namespace in page {
-                let ObjectMeta { name, labels, .. } = namespace.metadata;
+                let ObjectMeta { name, labels, .. } = namespace;
                 workloads.set_labels(&name.unwrap_or_default(), labels.unwrap_or_default());
             }
         }

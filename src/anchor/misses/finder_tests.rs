@@ -39,6 +39,11 @@ impl World {
             let path = request.uri().to_string().replace(&ours, "OURS");
             let empty = json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": []});
             let known = known.lock().unwrap().get(path.as_str()).cloned();
+            // Of pods and namespaces no more than that travels.
+            if path == PODS || path.starts_with("/api/v1/namespaces?") {
+                let accept = request.headers()["accept"].to_str().unwrap();
+                assert!(accept.contains("PartialObjectMetadata"), "{accept}");
+            }
             log.lock().unwrap().push(path);
             let (status, body) = known.unwrap_or((200, empty));
             let response = axum::http::Response::builder().status(status);

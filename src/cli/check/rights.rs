@@ -309,7 +309,9 @@ mod tests {
             for file in std::fs::read_dir(folder).into_iter().flatten() {
                 let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
                 let kinds = text.lines().filter_map(|line| line.strip_prefix("kind: "));
-                for kind in kinds.filter(|kind| !matches!(*kind, "Kustomization" | "any")) {
+                for kind in
+                    kinds.filter(|kind| !matches!(*kind, "Kustomization" | "Component" | "any"))
+                {
                     let kind = kind.to_lowercase();
                     let plural = match kind.strip_suffix('y') {
                         Some(stem) => format!("{stem}ies"),
