@@ -16,6 +16,8 @@ pub mod anchor;
 pub mod cli;
 mod closed_set;
 pub mod cluster;
+#[cfg(test)]
+mod documentation;
 pub mod json;
 pub mod names;
 pub mod plan;

@@ -198,6 +198,48 @@ pub mod webhook {
     pub const EVICTIONS: &str = "evictions.native-host.io";
 }
 
+/// Rights that native-host asks for by SubjectAccessReview. No objects of these kinds exist: they are
+/// names for RBAC to grant, and the admission policies of `deploy/base/policies.yaml` ask for the second.
+pub mod right {
+    /// The API group of both.
+    pub const GROUP: &str = "native-host.io";
+    /// Accounts of Windows nodes, named as [`crate::windows::account::Account::right_name`] says.
+    pub const ACCOUNTS: &str = "accounts";
+    /// What a pod's ServiceAccount needs on them.
+    pub const USE: &str = "use";
+    /// Workloads, named after their pods: `exec`, `attach`, `portforward`, `proxy`, `debug`.
+    pub const WORKLOADS: &str = "workloads";
+}
+
+/// The ValidatingAdmissionPolicies of `deploy/base/policies.yaml`; every one has a binding at least.
+pub mod admission_policy {
+    /// What native-host wrote into a workload's pod stays.
+    pub const WORKLOADS: &str = "workloads.native-host.io";
+    /// Anchors are the controller's.
+    pub const ANCHORS: &str = "anchors.native-host.io";
+    /// A Binding puts nothing of ours onto its pod.
+    pub const BINDINGS: &str = "bindings.native-host.io";
+    /// The controller keeps to pairs.
+    pub const CONTROLLER: &str = "controller.native-host.io";
+    /// No HostProcess pod past a namespace's guard rails.
+    pub const HOST_PROCESS: &str = "hostprocess.native-host.io";
+    /// No container that is added to such a pod.
+    pub const DEBUGGING: &str = "debugging.native-host.io";
+    /// No session in it.
+    pub const SESSIONS: &str = "sessions.native-host.io";
+
+    /// All of them.
+    pub const ALL: [&str; 7] = [
+        WORKLOADS,
+        ANCHORS,
+        BINDINGS,
+        CONTROLLER,
+        HOST_PROCESS,
+        DEBUGGING,
+        SESSIONS,
+    ];
+}
+
 /// Documents that the command line prints.
 pub mod cli {
     /// Their `apiVersion`. A field may be added under it; none changes or goes.

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use rustls::crypto::ring;
@@ -23,6 +23,10 @@ pub const CERTIFICATE_FILE: &str = "tls.crt";
 pub const KEY_FILE: &str = "tls.key";
 /// Where cert-manager, and `--self-signed-dir`, put the CA's certificate.
 pub const CA_FILE: &str = "ca.crt";
+
+/// How long a pair under another CA is held back while the one before it is good: so long may it take
+/// until the API servers know that CA. cert-manager writes the Secret first and `caBundle` after it.
+const HOLD: Duration = Duration::from_secs(10);
 
 /// Why a certificate and key cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -187,13 +191,20 @@ pub struct Folder {
     seen: Files,
     /// Bad, but perhaps half written: judged when it is the same at the next look.
     suspect: Option<Files>,
+    /// When the pair that serves ends, in seconds since 1970.
+    serving_until: i64,
+    /// A CA that is new, and since when it is known.
+    new_authority: Option<(Option<Vec<u8>>, Instant)>,
+    hold: Duration,
 }
 
-/// Both files' bytes.
+/// The files' bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Files {
     certificate: Vec<u8>,
     key: Vec<u8>,
+    /// Whoever makes Secrets by hand need not give it.
+    authority: Option<Vec<u8>>,
 }
 
 impl Files {
@@ -205,6 +216,7 @@ impl Files {
         Ok(Files {
             certificate: read(CERTIFICATE_FILE)?,
             key: read(KEY_FILE)?,
+            authority: read(CA_FILE).ok(),
         })
     }
 
@@ -226,6 +238,9 @@ impl Folder {
             path: path.to_owned(),
             seen,
             suspect: None,
+            serving_until: pair.not_after(),
+            new_authority: None,
+            hold: HOLD,
         };
         Ok((folder, pair))
     }
@@ -237,12 +252,18 @@ impl Folder {
         let files = Files::read(&self.path).ok()?;
         if files == self.seen {
             self.suspect = None;
+            self.new_authority = None;
+            return None;
+        }
+        if self.is_early(&files) {
             return None;
         }
         match files.pair().and_then(|p| p.still_valid().map(|()| p)) {
             Ok(pair) => {
                 self.seen = files;
                 self.suspect = None;
+                self.new_authority = None;
+                self.serving_until = pair.not_after();
                 Some(Ok(pair))
             }
             // The two files are read one after the other and may be from either side of a swap.
@@ -255,6 +276,23 @@ impl Folder {
                 self.seen = files;
                 self.suspect = None;
                 Some(Err(why))
+            }
+        }
+    }
+
+    /// Whether the files are of a CA that API servers may not know yet, and there is time.
+    fn is_early(&mut self, files: &Files) -> bool {
+        if files.authority == self.seen.authority || self.serving_until <= now() {
+            return false;
+        }
+        match &self.new_authority {
+            Some((authority, since)) if *authority == files.authority => {
+                since.elapsed() < self.hold
+            }
+            _ => {
+                tracing::info!(after = ?self.hold, "a certificate of another CA is there; taking it when caBundle has had time to follow");
+                self.new_authority = Some((files.authority.clone(), Instant::now()));
+                !self.hold.is_zero()
             }
         }
     }
@@ -287,79 +325,5 @@ impl Folder {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::super::self_signed::Authority;
-    use super::*;
-
-    fn write(folder: &Path, certificate: &str, key: &str) {
-        std::fs::write(folder.join(CERTIFICATE_FILE), certificate).unwrap();
-        std::fs::write(folder.join(KEY_FILE), key).unwrap();
-    }
-
-    #[test]
-    fn takes_a_new_pair_and_keeps_a_bad_one_out() {
-        let folder = tempfile::tempdir().unwrap();
-        let authority = Authority::new().unwrap();
-        let one = authority.issue_pem(&["one".to_owned()]).unwrap();
-        let two = authority.issue_pem(&["two".to_owned()]).unwrap();
-
-        write(folder.path(), &one.0, &one.1);
-        let (mut watched, first) = Folder::open(folder.path()).unwrap();
-        assert!(first.still_valid().is_ok());
-        assert!(watched.look().is_none(), "nothing is new");
-
-        write(folder.path(), &two.0, &one.1);
-        assert!(watched.look().is_none(), "it may be half written");
-        assert!(matches!(watched.look(), Some(Err(PairError::Mismatch))));
-        assert!(watched.look().is_none(), "a bad pair is said once");
-
-        write(folder.path(), &two.0, &two.1);
-        assert!(matches!(watched.look(), Some(Ok(_))));
-        assert!(watched.look().is_none());
-    }
-
-    #[test]
-    fn a_half_written_pair_is_no_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let authority = Authority::new().unwrap();
-        let one = authority.issue_pem(&["one".to_owned()]).unwrap();
-        let two = authority.issue_pem(&["two".to_owned()]).unwrap();
-        write(folder.path(), &one.0, &one.1);
-        let (mut watched, _) = Folder::open(folder.path()).unwrap();
-
-        write(folder.path(), &two.0, &one.1);
-        assert!(watched.look().is_none());
-        write(folder.path(), &two.0, &two.1);
-        assert!(matches!(watched.look(), Some(Ok(_))));
-    }
-
-    #[test]
-    fn an_expired_pair_does_not_replace_one_that_serves() {
-        let folder = tempfile::tempdir().unwrap();
-        let authority = Authority::new().unwrap();
-        let one = authority.issue_pem(&["one".to_owned()]).unwrap();
-        let old = authority
-            .issue_pem_for(&["one".to_owned()], Duration::ZERO)
-            .unwrap();
-        write(folder.path(), &one.0, &one.1);
-        let (mut watched, _) = Folder::open(folder.path()).unwrap();
-        write(folder.path(), &old.0, &old.1);
-        assert!(watched.look().is_none());
-        let found = watched.look();
-        assert!(
-            matches!(found, Some(Err(PairError::Expired(_)))),
-            "{found:?}"
-        );
-    }
-
-    #[test]
-    fn says_what_is_missing() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = Folder::open(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("tls.crt"), "{error}");
-        assert!(error.contains("--self-signed"), "{error}");
-        let error = Pair::parse(b"", b"").unwrap_err().to_string();
-        assert!(error.starts_with("tls.key holds no private key"), "{error}");
-    }
-}
+#[path = "certificates_tests.rs"]
+mod tests;

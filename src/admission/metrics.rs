@@ -90,6 +90,7 @@ pub struct Metrics {
     closed: Vec<IntCounter>,
     accepted: Vec<IntCounter>,
     reloads: Vec<IntCounter>,
+    client_ca_reloads: Vec<IntCounter>,
     lookups: Vec<IntCounter>,
     connections: Vec<IntGauge>,
     /// Reviews being read or answered.
@@ -185,6 +186,11 @@ impl Metrics {
             "Certificates loaded after the first one; failed: a bad pair, kept out.",
             &["result"],
         )?;
+        let client_ca_reloads = counters(
+            "native_host_client_ca_reloads_total",
+            "CAs of clients (--client-ca) loaded after the first one; failed: a bad one, kept out.",
+            &["result"],
+        )?;
         let lookups = counters(
             "native_host_namespace_lookups_total",
             "Namespaces asked of the API server because the watch had not seen them.",
@@ -233,6 +239,10 @@ impl Metrics {
             closed: per(&closed, &mut Closed::ALL.iter().map(|c| c.as_str())),
             accepted: per(&accepted, &mut Port::ALL.iter().map(|p| p.as_str())),
             reloads: per(&reloads, &mut Success::ALL.iter().map(|s| s.as_str())),
+            client_ca_reloads: per(
+                &client_ca_reloads,
+                &mut Success::ALL.iter().map(|s| s.as_str()),
+            ),
             lookups: per(&lookups, &mut Success::ALL.iter().map(|s| s.as_str())),
             connections: Port::ALL
                 .iter()
@@ -294,6 +304,11 @@ impl Metrics {
     /// Counts a certificate that was, or could not be, taken in place of another.
     pub(crate) fn reloaded(&self, success: Success) {
         self.reloads[success as usize].inc();
+    }
+
+    /// Counts a CA of clients that was, or could not be, taken in place of another.
+    pub(crate) fn client_ca_reloaded(&self, success: Success) {
+        self.client_ca_reloads[success as usize].inc();
     }
 
     /// Counts a namespace asked of the API server.

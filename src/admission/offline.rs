@@ -4,7 +4,7 @@
 //! template is rewritten in place, since that is what its pods will be.
 
 use super::answer::{Denial, Verdict, bad_namespace, said};
-use super::{namespaces_kind, services, templates};
+use super::{authorize, namespaces_kind, services, templates};
 use crate::anchor::{self, Owner};
 use crate::json::{Cursor, Patch};
 use crate::names::label;
@@ -131,7 +131,8 @@ fn pod(object: &Value, root: Root, namespace: &Namespace) -> Result<Offline, Off
         }
     };
     let planned = plan(&view, policy, root);
-    result.warnings = said(planned.warnings);
+    let unasked = authorize::not_asked(&view, policy, root);
+    result.warnings = said(unasked.into_iter().chain(planned.warnings).collect());
     let spec = match planned.decision {
         Decision::Skip(_) => return Ok(result),
         Decision::Reject(refusal) => {

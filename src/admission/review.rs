@@ -75,7 +75,7 @@ pub enum Unavailable {
 
 /// The object under review.
 #[derive(Debug)]
-enum Object<'a> {
+pub(super) enum Object<'a> {
     /// A pod, read while the envelope was.
     Pod(Box<Pod<'a>>),
     /// Anything else, not yet read.
@@ -95,16 +95,16 @@ pub(super) struct Eviction<'r> {
 /// One admission review.
 #[derive(Debug)]
 pub struct Review<'a> {
-    door: Door,
+    pub(super) door: Door,
     uid: Cow<'a, str>,
-    group: Cow<'a, str>,
-    kind: Cow<'a, str>,
+    pub(super) group: Cow<'a, str>,
+    pub(super) kind: Cow<'a, str>,
     operation: Cow<'a, str>,
     sub_resource: Cow<'a, str>,
     namespace: Cow<'a, str>,
     name: Cow<'a, str>,
     dry_run: bool,
-    object: Object<'a>,
+    pub(super) object: Object<'a>,
     malformed: Option<Error>,
 }
 
@@ -252,19 +252,27 @@ impl<'a> Review<'a> {
         Ok(dry_run)
     }
 
-    /// Decides what needs no IO, which is all but evictions. `defaults` is the policy of a namespace
+    /// Decides what needs no IO: all but evictions, and who may use an account. `defaults` is the policy of a namespace
     /// without annotations; `namespace` that of [`Review::namespace`], not looked at where that is
     /// `None`.
     pub fn answer(self, namespace: Result<&Namespace, Unavailable>, defaults: &Policy) -> Answer {
-        let verdict = match &self.malformed {
+        self.conclude(self.verdict(namespace, defaults))
+    }
+
+    /// The same before it is written out.
+    pub(super) fn verdict(
+        &self,
+        namespace: Result<&Namespace, Unavailable>,
+        defaults: &Policy,
+    ) -> Verdict {
+        match &self.malformed {
             Some(error) => Verdict::reject(&Refusal::one(
                 Reason::Malformed,
                 "request.object",
                 format!("{error}; the object is not of the shape that Kubernetes gives it"),
             )),
             None => self.decide(namespace, defaults),
-        };
-        self.conclude(verdict)
+        }
     }
 
     /// The answer that a verdict makes.

@@ -15,9 +15,12 @@ use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode};
+use kube::Client;
 use tokio::sync::Semaphore;
 
 use super::Answer;
+use super::answer::Verdict;
+use super::authorize::{Cluster, Rights, RunAs};
 use super::body::{self, BodyError, Budget};
 use super::connection::{Connection, Phase};
 use super::evictions::{Evictions, Pods};
@@ -41,17 +44,20 @@ pub struct Policied {
     defaults: Arc<Namespace>,
     flags: Policy,
     evictions: Evictions<Pods>,
+    rights: Rights<Cluster>,
 }
 
 impl Policied {
-    /// `flags` is what holds where a namespace says nothing; `pods` is where pairs are looked at.
-    pub fn new(namespaces: Arc<Namespaces>, flags: Policy, pods: Option<Pods>) -> Self {
+    /// `flags` is what holds where a namespace says nothing; `client` is how pairs are looked at, and
+    /// asked who may use an account.
+    pub fn new(namespaces: Arc<Namespaces>, flags: Policy, client: Option<Client>) -> Self {
         let none = std::iter::empty;
         Policied {
             namespaces,
             defaults: Arc::new(Namespace::read(&flags, none(), none())),
             flags,
-            evictions: Evictions::new(pods),
+            evictions: Evictions::new(client.clone().map(Pods::new)),
+            rights: Rights::new(client.map(Cluster::new)),
         }
     }
 }
@@ -80,19 +86,25 @@ impl Reviews for Policied {
             Ok(namespace) => namespace,
             Err(unavailable) => return review.answer(Err(unavailable), &self.flags),
         };
-        let answer = review.answer(Ok(&namespace), &self.flags);
-        let edited_since = answer.outcome == Outcome::Rejected
+        let mut verdict = review.verdict(Ok(&namespace), &self.flags);
+        let edited_since = verdict.outcome == Outcome::Rejected
             && match door {
                 Door::Validate => true,
                 // Only a pod that was injected before, in a first round: another one is judged
                 // by the policy that is in force now.
-                Door::Mutate => matches!(answer.reason, Reason::Marker | Reason::Invariant),
+                Door::Mutate => matches!(verdict.reason, Reason::Marker | Reason::Invariant),
                 Door::ValidateTemplates | Door::Evict => false,
             };
-        if edited_since {
-            return self.by_neighbours(door, body).await.unwrap_or(answer);
+        if edited_since && let Some(other) = self.by_neighbours(&review, name).await {
+            verdict = other;
         }
-        answer
+        if verdict.outcome == Outcome::Allowed
+            && let Some(run_as) = RunAs::asked(&review, &namespace)
+        {
+            // On the heap, as evictions are: most namespaces ask nobody.
+            verdict = Box::pin(self.rights.review(verdict, name, run_as)).await;
+        }
+        review.conclude(verdict)
     }
 }
 
@@ -101,20 +113,15 @@ impl Policied {
     /// validating one, or the mutating one and its reinvocation (`reinvocationPolicy: IfNeeded`);
     /// and replicas hear of it at different moments. Nobody did anything wrong then: what
     /// the pod was made by counts. (It was let pass by that policy, at its time.)
-    async fn by_neighbours(&self, door: Door, body: &[u8]) -> Option<Answer> {
-        let envelope = Review::parse(door, body).ok()?;
-        for other in self.namespaces.neighbours(envelope.namespace()?).await {
-            let review = Review::parse(door, body).ok()?;
-            let answer = review.answer(Ok(&other), &self.flags);
-            let fits = match door {
-                Door::Mutate => answer.outcome == Outcome::Unchanged,
-                _ => answer.outcome != Outcome::Rejected,
-            };
-            if fits {
-                return Some(answer);
-            }
-        }
-        None
+    async fn by_neighbours(&self, review: &Review<'_>, namespace: &str) -> Option<Verdict> {
+        let others = self.namespaces.neighbours(namespace).await;
+        let mut verdicts = others
+            .iter()
+            .map(|other| review.verdict(Ok(other.as_ref()), &self.flags));
+        verdicts.find(|verdict| match review.door {
+            Door::Mutate => verdict.outcome == Outcome::Unchanged,
+            _ => verdict.outcome != Outcome::Rejected,
+        })
     }
 }
 

@@ -1,15 +1,16 @@
 //! A certificate authority in memory, for a try-out without cert-manager.
 //!
 //! The CA outlives every pair that it signs, so the `caBundle` made from it stays right while
-//! the serving pair is renewed. A restart makes a new one.
+//! the serving pair is renewed. A restart makes a new one, unless it is kept
+//! ([`super::shared_authority`]).
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use rustls::pki_types::ServerName;
 use time::OffsetDateTime;
@@ -17,7 +18,7 @@ use time::OffsetDateTime;
 use super::certificates::{CA_FILE, CERTIFICATE_FILE, Certificates, KEY_FILE, Pair, PairError};
 
 /// How long a serving pair is good for; it is renewed when a third is left.
-const LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
+pub(crate) const LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// How long the CA is good for.
 const CA_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -31,7 +32,7 @@ pub enum SelfSignedError {
     /// A name that a certificate cannot carry.
     #[error(
         "--self-signed-name {name:?} is neither a DNS name nor an IP address. Expected what the \
-         API server calls this server by, e.g. native-host.native-host-system.svc or 127.0.0.1"
+         API server calls this server by, e.g. native-host.native-host.svc or 127.0.0.1"
     )]
     Name {
         /// As given.
@@ -55,7 +56,8 @@ pub enum SelfSignedError {
 
 /// A CA with its key.
 pub struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
+    issuer: Issuer<'static, KeyPair>,
+    certificate: String,
 }
 
 impl std::fmt::Debug for Authority {
@@ -70,6 +72,32 @@ impl Authority {
     /// # Errors
     /// If no key can be generated.
     pub fn new() -> Result<Self, SelfSignedError> {
+        let mut params = Self::params();
+        let now = OffsetDateTime::now_utc();
+        params.not_before = now - BACKDATE;
+        params.not_after = now + CA_LIFETIME;
+        let key = KeyPair::generate()?;
+        Ok(Authority {
+            certificate: params.self_signed(&key)?.pem(),
+            issuer: Issuer::new(params, key),
+        })
+    }
+
+    /// One that [`Authority::new`] made, from its certificate and key in PEM.
+    ///
+    /// # Errors
+    /// If they are malformed, do not belong together, or their time is over.
+    pub fn from_pem(certificate: &str, key: &str) -> Result<Self, SelfSignedError> {
+        Pair::parse(certificate.as_bytes(), key.as_bytes())?.still_valid()?;
+        // What a signature needs of the CA's certificate is the same in all that are made here.
+        Ok(Authority {
+            issuer: Issuer::new(Self::params(), KeyPair::from_pem(key)?),
+            certificate: certificate.to_owned(),
+        })
+    }
+
+    /// What every CA of ours has in common.
+    fn params() -> CertificateParams {
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params
@@ -77,17 +105,17 @@ impl Authority {
             .push(DnType::CommonName, "native-host self-signed CA");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let now = OffsetDateTime::now_utc();
-        params.not_before = now - BACKDATE;
-        params.not_after = now + CA_LIFETIME;
-        Ok(Authority {
-            issuer: CertifiedIssuer::self_signed(params, KeyPair::generate()?)?,
-        })
+        params
     }
 
     /// The CA's certificate: what a webhook configuration's `caBundle` holds, in base64.
     pub fn pem(&self) -> String {
-        self.issuer.pem()
+        self.certificate.clone()
+    }
+
+    /// The CA's key, in PEM.
+    pub fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
     }
 
     /// A serving certificate for `names`, and its key, both PEM.
@@ -242,6 +270,37 @@ mod tests {
             authority.pem()
         );
         assert_eq!(std::fs::read_dir(&inside).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn a_ca_that_was_kept_signs_as_before() {
+        let made = Authority::new().unwrap();
+        let kept = Authority::from_pem(&made.pem(), &made.key_pem()).unwrap();
+        assert_eq!(kept.pem(), made.pem());
+        assert_eq!(kept.key_pem(), made.key_pem());
+        let issuer_and_signature = |authority: &Authority| {
+            let (certificate, _) = authority.issue_pem(&["one".to_owned()]).unwrap();
+            let (_, ca) = x509_parser::pem::parse_x509_pem(made.pem().as_bytes()).unwrap();
+            let (_, leaf) = x509_parser::pem::parse_x509_pem(certificate.as_bytes()).unwrap();
+            let (ca, leaf) = (ca.parse_x509().unwrap(), leaf.parse_x509().unwrap());
+            assert_eq!(leaf.issuer(), ca.subject());
+            leaf.extensions()
+                .iter()
+                .find(|e| e.oid == x509_parser::oid_registry::OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER)
+                .map(|e| e.value.to_vec())
+        };
+        assert_eq!(issuer_and_signature(&kept), issuer_and_signature(&made));
+    }
+
+    #[test]
+    fn a_ca_that_is_none_is_refused() {
+        let (one, two) = (Authority::new().unwrap(), Authority::new().unwrap());
+        let error = Authority::from_pem(&one.pem(), &two.key_pem()).unwrap_err();
+        assert!(
+            matches!(error, SelfSignedError::Pair(PairError::Mismatch)),
+            "{error}"
+        );
+        assert!(Authority::from_pem("", "").is_err());
     }
 
     #[test]

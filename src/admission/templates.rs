@@ -39,6 +39,23 @@ fn template(raw: &str, root: Root) -> Result<Option<Cursor<'_>>, Error> {
     Ok(at)
 }
 
+/// The pod that a workload's template makes, and where the template stands.
+pub(super) fn pod<'r>(
+    group: &str,
+    kind: &str,
+    raw: &'r str,
+) -> Result<Option<(Pod<'r>, Root)>, Error> {
+    let Some(root) = root(group, kind) else {
+        return Ok(None);
+    };
+    let Some(mut template) = template(raw, root)? else {
+        return Ok(None);
+    };
+    let mut pod = Pod::read(&mut template)?;
+    pod.of_daemonset = kind == "DaemonSet";
+    Ok(Some((pod, root)))
+}
+
 /// `/validate-templates`
 pub(super) fn review(
     group: &str,
@@ -47,14 +64,9 @@ pub(super) fn review(
     namespace: &Namespace,
 ) -> Result<Verdict, Error> {
     let not_labelled = || Verdict::allow(Outcome::Skipped, Reason::NotLabelled);
-    let Some(root) = root(group, kind) else {
+    let Some((pod, root)) = pod(group, kind, raw)? else {
         return Ok(not_labelled());
     };
-    let Some(mut template) = template(raw, root)? else {
-        return Ok(not_labelled());
-    };
-    let mut pod = Pod::read(&mut template)?;
-    pod.of_daemonset = kind == "DaemonSet";
     if pod.labels.get(label::WORKLOAD).is_none() {
         return Ok(not_labelled());
     }

@@ -104,12 +104,17 @@ impl Controller {
             let election = self.settings.election.clone();
             tokio::spawn(async move { election.run(client, &fence, leads, stop).await })
         };
+        // It remembers what was said beyond a term: a renewal that comes late ends one for a moment.
+        let identity = self.settings.election.identity.clone();
+        let metrics = Arc::clone(&self.metrics);
+        let events = Events::start(client.clone(), identity, Arc::clone(&fence), metrics);
+        let events = Arc::new(events);
         let mut synced = self.index.synced();
         loop {
             let turn = async {
                 leading.wait_for(|leads| *leads).await.ok()?;
                 synced.wait_for(|synced| *synced).await.ok()?;
-                self.lead(&client, &fence, &mut leading).await;
+                self.lead(&client, &fence, &events, &mut leading).await;
                 Some(())
             };
             tokio::select! {
@@ -151,19 +156,16 @@ impl Controller {
         &self,
         client: &Client,
         fence: &SharedFence,
+        events: &Arc<Events>,
         leading: &mut watch::Receiver<bool>,
     ) {
         tracing::info!("leading");
         self.metrics.leader.set(1);
-        let identity = self.settings.election.identity.clone();
-        let (fence, metrics) = (Arc::clone(fence), Arc::clone(&self.metrics));
-        let events = Events::start(client.clone(), identity, Arc::clone(&fence), metrics);
-        let events = Arc::new(events);
         let worker = Arc::new(Worker {
             index: Arc::clone(&self.index),
             queue: Arc::clone(&self.queue),
-            writer: Writer::new(client.clone(), fence, Arc::clone(&self.metrics)),
-            events: Arc::clone(&events),
+            writer: Writer::new(client.clone(), Arc::clone(fence), Arc::clone(&self.metrics)),
+            events: Arc::clone(events),
             rules: self.settings.rules,
             replacing: Bucket::new(REPLACE_BURST, self.settings.replace_interval),
             patience: Patience::default(),
@@ -178,14 +180,14 @@ impl Controller {
         }
         let auditor = Auditor::new(
             client.clone(),
-            Arc::clone(&events),
+            Arc::clone(events),
             Arc::clone(&self.metrics),
             Arc::clone(&self.settings.flags),
             self.settings.audit_interval,
         );
         let finder = Finder::new(
             client.clone(),
-            events,
+            Arc::clone(events),
             Arc::clone(&self.metrics),
             self.index.newcomers(),
             self.settings.misses_interval,

@@ -1,9 +1,8 @@
 //! All pairs of the cluster, as the two watches show them.
 //!
 //! Synchronous and without a client: events in, pairs to look at out. What is kept of a pod is its
-//! view ([`Hp`], [`Anchor`]); the manifest of an anchor to be is made while the whole HP pod is at
-//! hand, and kept for a bounded number of pairs, so that a burst costs no memory and the usual case
-//! no read.
+//! view ([`Hp`], [`Anchor`]); the recipe of an anchor to be is made while the whole HP pod is at hand,
+//! and kept while it lacks its anchor ([`super::recipe`]).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,15 +14,12 @@ use tokio::time::Instant;
 
 use super::metrics::Metrics;
 use super::misses::Newcomers;
+use super::packed::Packed;
 use super::pair::State;
 use super::queue::{Key, Lane, Queue};
-use super::recipe::Recipe;
-use super::sharing::Names;
+use super::recipe::{Recipe, Recipes};
 use super::slim::SlimPod;
 use super::view::{Anchor, Hp};
-
-/// For how many pairs the manifest of the anchor is kept until it is created.
-const RECIPES: usize = 256;
 
 /// Which of the two watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +33,11 @@ pub enum Side {
 /// What is known of one pair.
 #[derive(Debug, Default)]
 struct Slot {
-    hp: Option<Box<Hp>>,
-    anchor: Option<Box<Anchor>>,
-    recipe: Option<Recipe>,
-    refused: Option<Box<str>>,
+    hp: Option<Packed<Hp>>,
+    anchor: Option<Packed<Anchor>>,
+    /// What only one has that is not whole yet.
+    start: Option<Box<Start>>,
     state: Option<State>,
-    /// When it was first seen to lack its anchor, for the histograms.
-    since: Option<Instant>,
     /// In which list of its watch each side was last seen.
     lists: [u32; 2],
 }
@@ -59,11 +53,19 @@ pub struct Known {
     pub refused: Option<Box<str>>,
 }
 
+/// What is known of a pair on its way to be whole.
+#[derive(Debug, Default)]
+struct Start {
+    recipe: Option<Recipe>,
+    refused: Option<Box<str>>,
+    /// When it was first seen to lack its anchor, for the histograms.
+    since: Option<Instant>,
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     slots: HashMap<Key, Slot>,
-    names: Names,
-    recipes: usize,
+    recipes: Recipes,
     lists: [u32; 2],
     listed: [bool; 2],
 }
@@ -119,24 +121,27 @@ impl Index {
             .slots
             .get(key)
             .map_or_else(Known::default, |slot| Known {
-                hp: slot.hp.clone(),
-                anchor: slot.anchor.clone(),
-                refused: slot.refused.clone(),
+                hp: slot.hp().map(Box::new),
+                anchor: slot.anchor().map(Box::new),
+                refused: slot.start.as_ref().and_then(|start| start.refused.clone()),
             })
     }
 
     /// Takes the recipe that was kept for a pair, if one was.
     pub fn take_recipe(&self, key: &Key) -> Option<Recipe> {
-        let mut inner = self.inner();
-        let recipe = inner.slots.get_mut(key)?.recipe.take();
-        inner.recipes -= usize::from(recipe.is_some());
-        recipe
+        self.inner()
+            .slots
+            .get_mut(key)?
+            .start
+            .as_mut()?
+            .recipe
+            .take()
     }
 
-    /// Remembers why the API server refused an anchor, or that it does no more.
-    pub fn set_refused(&self, key: &Key, refused: Option<&str>) {
+    /// Remembers why the API server refused an anchor, until there is one.
+    pub fn set_refused(&self, key: &Key, refused: &str) {
         if let Some(slot) = self.inner().slots.get_mut(key) {
-            slot.refused = refused.map(Into::into);
+            slot.start().refused = Some(refused.into());
         }
     }
 
@@ -150,7 +155,7 @@ impl Index {
         self.metrics.moved(old, state);
         if state == Some(State::Ready)
             && old != state
-            && let Some(since) = slot.since.take()
+            && let Some(since) = slot.start.take().and_then(|start| start.since)
         {
             self.metrics
                 .bound_to_ready
@@ -161,7 +166,8 @@ impl Index {
     /// How long ago a pair was first seen to lack its anchor.
     pub fn waited(&self, key: &Key) -> Option<f64> {
         let inner = self.inner();
-        Some(inner.slots.get(key)?.since?.elapsed().as_secs_f64())
+        let since = inner.slots.get(key)?.start.as_ref()?.since?;
+        Some(since.elapsed().as_secs_f64())
     }
 
     /// Counts no state any more: for an instance that leads no longer.
@@ -186,84 +192,78 @@ impl Index {
         match side {
             Side::Hp => {
                 if let Some(hp) = Hp::of(pod) {
-                    self.observe_hp(hp, pod);
+                    self.observe_hp(&hp, pod);
                 }
             }
             Side::Anchor => {
                 if let Some(anchor) = Anchor::of(pod) {
-                    self.observe_anchor(anchor);
+                    self.observe_anchor(&anchor);
                 }
             }
         }
     }
 
-    fn observe_hp(&self, mut hp: Hp, pod: &Pod) {
+    fn observe_hp(&self, hp: &Hp, pod: &Pod) {
         if let Some(workload) = hp.workload.as_deref().filter(|_| hp.marked) {
             self.newcomers.saw(&hp.id.namespace, workload);
         }
         let mut guard = self.inner();
         let inner = &mut *guard;
         let key = inner.share(&hp.id.uid);
-        let anchor = inner
-            .slots
-            .get(&key)
-            .and_then(|slot| slot.anchor.as_deref());
-        hp.share(&key, anchor, &mut inner.names);
         let list = inner.lists[Side::Hp as usize];
-        let room = inner.recipes < RECIPES && self.queue.is_open();
         let slot = inner.slots.entry(Arc::clone(&key)).or_default();
         slot.lists[Side::Hp as usize] = list;
-        if slot
-            .hp
+        let known = slot.hp();
+        if known
             .as_ref()
             .is_some_and(|known| known.id.is_newer_than(&hp.id))
         {
             return;
         }
+        let changed = known.as_ref().is_none_or(|known| !known.looks_like(hp));
         let lacks =
             slot.anchor.is_none() && hp.marked && hp.terminating.is_none() && !hp.phase.is_final();
-        if lacks && slot.hp.is_none() {
-            slot.since = Some(Instant::now());
+        if lacks {
+            let start = slot.start();
+            if known.is_none() {
+                start.since = Some(Instant::now());
+            }
+            if start.recipe.is_none() {
+                let recipe = Recipe::of(pod).ok();
+                start.recipe = recipe.and_then(|recipe| inner.recipes.keep(&recipe));
+            }
         }
-        let mut kept = false;
-        if lacks && slot.recipe.is_none() && room {
-            slot.recipe = Recipe::of(pod).ok();
-            kept = slot.recipe.is_some();
-        }
-        let changed = slot.hp.as_ref().is_none_or(|known| !known.looks_like(&hp));
-        slot.hp = Some(Box::new(hp));
+        slot.hp = Packed::new(hp);
         let lane = slot.lane();
-        inner.recipes += usize::from(kept);
         drop(guard);
         if changed {
             self.queue.add(&key, lane);
         }
     }
 
-    fn observe_anchor(&self, mut anchor: Anchor) {
+    fn observe_anchor(&self, anchor: &Anchor) {
         let mut guard = self.inner();
         let inner = &mut *guard;
         let key = inner.share(&anchor.owner_uid);
-        let hp = inner.slots.get(&key).and_then(|slot| slot.hp.as_deref());
-        anchor.share(&key, hp, &mut inner.names);
         let list = inner.lists[Side::Anchor as usize];
         let slot = inner.slots.entry(Arc::clone(&key)).or_default();
         slot.lists[Side::Anchor as usize] = list;
-        let dropped = match &slot.anchor {
-            Some(known) if known.id.uid == anchor.id.uid && known.id.is_newer_than(&anchor.id) => {
-                return;
-            }
-            Some(known) if known.looks_like(&anchor) => {
-                slot.anchor = Some(Box::new(anchor));
-                return;
-            }
-            _ => {
-                slot.anchor = Some(Box::new(anchor));
-                slot.refused = None;
-                slot.recipe.take().is_some()
-            }
-        };
-        inner.recipes -= usize::from(dropped);
+        let known = slot.anchor();
+        let is_older =
+            |known: &Anchor| known.id.uid == anchor.id.uid && known.id.is_newer_than(&anchor.id);
+        if known.as_ref().is_some_and(is_older) {
+            return;
+        }
+        slot.anchor = Packed::new(anchor);
+        if known.is_some_and(|known| known.looks_like(anchor)) {
+            return;
+        }
+        if inner.listed == [true, true] {
+            slot.is_anchored();
+        } else {
+            // It was there before this instance was: how long it took is not known.
+            slot.start = None;
+        }
         drop(guard);
         self.queue.add(&key, Lane::Usual);
     }
@@ -284,9 +284,8 @@ impl Index {
             // The next one of the same name may have been seen already.
             Side::Anchor
                 if slot
-                    .anchor
-                    .as_ref()
-                    .is_some_and(|a| Some(&*a.id.uid) == uid) =>
+                    .anchor()
+                    .is_some_and(|anchor| Some(&*anchor.id.uid) == uid) =>
             {
                 slot.anchor = None;
             }
@@ -340,7 +339,6 @@ impl Index {
         if slot.hp.is_some() || slot.anchor.is_some() {
             self.queue.add(key, slot.lane());
         } else if let Some(slot) = inner.slots.remove(key) {
-            inner.recipes -= usize::from(slot.recipe.is_some());
             self.metrics.moved(slot.state, None);
         }
     }
@@ -362,9 +360,28 @@ impl Slot {
         }
     }
 
+    fn hp(&self) -> Option<Hp> {
+        self.hp.as_ref()?.view()
+    }
+
+    fn anchor(&self) -> Option<Anchor> {
+        self.anchor.as_ref()?.view()
+    }
+
+    fn start(&mut self) -> &mut Start {
+        self.start.get_or_insert_default()
+    }
+
+    /// It needs no recipe any more, and none was refused.
+    fn is_anchored(&mut self) {
+        if let Some(start) = &mut self.start {
+            (start.recipe, start.refused) = (None, None);
+        }
+    }
+
     /// Who lacks its anchor goes first.
     fn lane(&self) -> Lane {
-        match (&self.hp, &self.anchor) {
+        match (self.hp(), &self.anchor) {
             (Some(hp), None) if hp.terminating.is_none() => Lane::Urgent,
             _ => Lane::Usual,
         }

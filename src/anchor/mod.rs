@@ -15,7 +15,7 @@
 //!  Lease --> leadership: a fence that every write asks
 //! ```
 //! - [`controller`]: what runs when.
-//! - [`index`]: all pairs, as the watches show them; [`sharing`]: in little memory.
+//! - [`index`]: all pairs, as the watches show them; [`packed`]: in little memory.
 //! - [`slim`]: pods, decoded as far as anybody looks at them.
 //! - [`queue`]: the pairs that want to be looked at.
 //! - [`worker`]: one turn for one pair.
@@ -35,11 +35,11 @@ pub mod limits;
 pub mod manifest;
 pub mod metrics;
 pub mod misses;
+pub mod packed;
 pub mod pair;
 pub mod queue;
 pub mod recipe;
 pub mod rules;
-pub mod sharing;
 pub mod slim;
 pub mod status;
 pub mod view;

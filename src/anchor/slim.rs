@@ -154,6 +154,7 @@ impl Resource for SlimPod {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::anchor::manifest::Owner;
     use crate::anchor::recipe::Recipe;
     use crate::anchor::view::{Anchor, Hp};
     use crate::names::{annotation, label};
@@ -207,7 +208,12 @@ mod tests {
         assert!(Hp::of(&slim).unwrap().terminating.is_some());
         let recipe = Recipe::of(&slim).unwrap();
         assert_eq!(recipe, Recipe::of(&whole).unwrap());
-        let anchor: serde_json::Value = serde_json::from_slice(&recipe.into_body()).unwrap();
+        let anchor: serde_json::Value = serde_json::from_slice(&recipe.body(&Owner {
+            name: "a-0",
+            uid: "u",
+            node: "win-1",
+        }))
+        .unwrap();
         for pointer in [
             "/spec/serviceAccountName",
             "/spec/priorityClassName",

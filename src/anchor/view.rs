@@ -1,7 +1,6 @@
 //! What the rules of a pair look at, of either pod; all else is dropped where it is decoded.
 //!
-//! Both views are small and without nesting, since the controller keeps one of each for every pair
-//! of the cluster.
+//! The controller keeps one of each for every pair of the cluster ([`super::packed`]), so both hold little.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,6 +8,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use k8s_openapi::jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::status::AnchorStatus;
 use crate::closed_set::closed_set;
@@ -18,6 +18,7 @@ use crate::plan::pod::DEFAULT_GRACE_SECONDS;
 
 closed_set! {
     /// `status.phase` of a pod.
+    #[derive(Serialize, Deserialize)]
     Phase {
         /// Not all containers have started.
         Pending = "Pending",
@@ -44,7 +45,7 @@ impl Phase {
 }
 
 /// One condition of a pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condition {
     /// Whether its status is `True`.
     pub holds: bool,
@@ -83,7 +84,7 @@ fn conditions(pod: &Pod) -> impl Iterator<Item = &PodCondition> {
 }
 
 /// Which object a view is of: for preconditions, so that a write made on an old view fails.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// `metadata.namespace`
     pub namespace: Arc<str>,
@@ -107,7 +108,7 @@ impl Identity {
 }
 
 /// What an HP pod says of its anchor ([`annotation::ANCHOR_STATUS`]).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Published {
     /// Nothing yet.
     Nothing,
@@ -118,7 +119,7 @@ pub enum Published {
 }
 
 /// A HostProcess pod of a workload, bound to a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hp {
     /// Which pod.
     pub id: Identity,
@@ -224,7 +225,7 @@ pub fn anchor_owner(metadata: &ObjectMeta) -> Option<&OwnerReference> {
 }
 
 /// An anchor pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anchor {
     /// Which pod.
     pub id: Identity,

@@ -9,6 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::events::Events;
 use super::index::{Index, Known, Side};
 use super::limits::{Bucket, Patience};
+use super::manifest::Owner;
 use super::metrics::Metrics;
 use super::pair::{Assessment, Note, Pair, Reason, Step};
 use super::queue::{Key, Queue, Turn};
@@ -114,7 +115,7 @@ impl Worker {
                 Taken::Deposed => return Turn::Done(Some(DEPOSED)),
                 Taken::Refused(why) => {
                     unwell = true;
-                    self.index.set_refused(key, Some(&why));
+                    self.index.set_refused(key, &why);
                     known.refused = Some(why.into());
                     let rest = self.assess(&known).steps.into_iter();
                     let rest = rest.filter(|step| match step {
@@ -224,7 +225,18 @@ impl Worker {
                 Err(taken) => return taken,
             },
         };
-        let answer = self.writer.create(&hp.id.namespace, recipe).await;
+        let Some(node) = hp.node.as_deref() else {
+            return Taken::Stale;
+        };
+        let owner = Owner {
+            name: &hp.id.name,
+            uid: key,
+            node,
+        };
+        let answer = self
+            .writer
+            .create(&hp.id.namespace, recipe.body(&owner))
+            .await;
         let name = super::name(&hp.id.name, key);
         match answer {
             Ok(pod) => {

@@ -20,7 +20,6 @@ use serde_json::{Value, json};
 
 use super::leadership::SharedFence;
 use super::metrics::{self, Metrics};
-use super::recipe::Recipe;
 use super::rules::SHORT_GRACE_SECONDS;
 use super::slim::SlimPod;
 use super::status::AnchorStatus;
@@ -123,14 +122,14 @@ impl Writer {
         Ok(answer.map(|pod: SlimPod| pod.0))
     }
 
-    /// Creates an anchor.
-    pub async fn create(&self, namespace: &str, recipe: Recipe) -> Result<Pod, WriteError> {
+    /// Creates an anchor, by the body of the request.
+    pub async fn create(&self, namespace: &str, body: Vec<u8>) -> Result<Pod, WriteError> {
         let params = PostParams {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             dry_run: false,
         };
         let request = Request::new(Pod::url_path(&(), Some(namespace)))
-            .create(&params, recipe.into_body())
+            .create(&params, body)
             .map_err(kube::Error::BuildRequest)?;
         let answer = self.client.request::<SlimPod>(request);
         Ok(self.write(metrics::Request::Create, answer).await?.0)

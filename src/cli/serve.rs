@@ -14,14 +14,15 @@ use super::controller::ControllerArgs;
 use super::logging::{Log, LogFormat, LogLevelError};
 use crate::admission::Policied;
 use crate::admission::certificates::{Certificates, Folder, PairError};
-use crate::admission::evictions::Pods;
+use crate::admission::clients::{ClientAuth, ClientCaError, Clients};
 use crate::admission::limits::Limits;
 use crate::admission::metrics::Metrics;
 use crate::admission::namespaces::{Cluster, File, FileError, Index, Namespaces};
 use crate::admission::readiness::Readiness;
 use crate::admission::self_signed::{Authority, SelfSignedError};
 use crate::admission::server::{BindError, Config, Drained, Shutdown};
-use crate::admission::tls::{self, ClientAuth, TlsError};
+use crate::admission::shared_authority::{Keeper, SharedError, first_pair};
+use crate::admission::tls::{self, TlsError};
 use crate::cluster::{self, ClientError};
 use crate::policy::Policy;
 
@@ -61,11 +62,15 @@ pub struct ServeArgs {
     /// Folder to write the self-signed ca.crt, tls.crt and tls.key to; ca.crt makes the webhooks' caBundle.
     #[arg(long, value_name = "DIR", requires = "self_signed", help_heading = CERTIFICATE)]
     pub self_signed_dir: Option<PathBuf>,
+    /// Secret in the program's own namespace to keep the self-signed CA in, for all replicas; its certificate is then put
+    /// into the webhook configurations' caBundle too.
+    #[arg(long, value_name = "NAME", requires = "self_signed", conflicts_with = "no_cluster", help_heading = CERTIFICATE)]
+    pub self_signed_secret: Option<String>,
     /// DNS name or IP address in the self-signed certificate; may be repeated.
     #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "self_signed", help_heading = CERTIFICATE,
         default_values = ["localhost", "127.0.0.1", "::1"])]
     pub self_signed_name: Vec<String>,
-    /// PEM file of a CA: only clients with a certificate of it are answered.
+    /// PEM file of a CA: only clients with a certificate of it are answered; read again when it changes.
     #[arg(long, value_name = "FILE", help_heading = CERTIFICATE)]
     pub client_ca: Option<PathBuf>,
     /// Common name or DNS name that a client's certificate must carry; may be repeated.
@@ -163,9 +168,15 @@ pub enum ServeError {
     /// See [`PairError`].
     #[error(transparent)]
     Pair(#[from] PairError),
+    /// See [`SharedError`].
+    #[error(transparent)]
+    Shared(#[from] SharedError),
     /// See [`SelfSignedError`].
     #[error(transparent)]
     SelfSigned(#[from] SelfSignedError),
+    /// See [`ClientCaError`].
+    #[error(transparent)]
+    ClientCa(#[from] ClientCaError),
     /// See [`TlsError`].
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -306,25 +317,21 @@ async fn reviews(
     metrics: &Arc<Metrics>,
     readiness: &mut Readiness,
 ) -> Result<(Policied, Arc<rustls::ServerConfig>), ServeError> {
-    let certificates = certificates(args, metrics)?;
-    let clients = args.client_ca.as_ref().map(|ca| ClientAuth {
-        ca: ca.clone(),
-        names: args.client_name.clone(),
-    });
-    let tls = tls::config(Arc::clone(&certificates), clients.as_ref())?;
-    readiness.add("certificate", move || {
-        let valid = certificates.current().still_valid();
-        valid.map_err(|e| e.to_string())
-    });
     let client = if args.no_cluster {
         None
     } else {
         Some(cluster::client(args.kubeconfig.as_deref(), None).await?)
     };
+    let certificates = certificates(args, client.as_ref(), metrics).await?;
+    let tls = tls::config(Arc::clone(&certificates), clients(args, metrics)?)?;
+    readiness.add("certificate", move || {
+        let valid = certificates.current().still_valid();
+        valid.map_err(|e| e.to_string())
+    });
     let namespaces = namespaces(args, flags.clone(), metrics, client.clone())?;
     let known = Arc::clone(&namespaces);
     readiness.add("namespaces", move || known.ready());
-    Ok((Policied::new(namespaces, flags, client.map(Pods::new)), tls))
+    Ok((Policied::new(namespaces, flags, client), tls))
 }
 
 impl ServeArgs {
@@ -371,7 +378,11 @@ impl ServeArgs {
 }
 
 /// The first pair, and the task that brings the next ones.
-fn certificates(args: &ServeArgs, metrics: &Arc<Metrics>) -> Result<Arc<Certificates>, ServeError> {
+async fn certificates(
+    args: &ServeArgs,
+    client: Option<&kube::Client>,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<Certificates>, ServeError> {
     if let Some(path) = &args.cert_dir {
         let (folder, pair) = Folder::open(path)?;
         if let Err(error) = pair.still_valid() {
@@ -381,13 +392,34 @@ fn certificates(args: &ServeArgs, metrics: &Arc<Metrics>) -> Result<Arc<Certific
         tokio::spawn(folder.follow(Arc::clone(&certificates), LOOK));
         return Ok(certificates);
     }
-    let authority = Authority::new()?;
     let folder = args.self_signed_dir.clone();
     let names = args.self_signed_name.clone();
+    if let (Some(secret), Some(client)) = (&args.self_signed_secret, client) {
+        let keeper = Keeper::new(client.clone(), secret.clone());
+        let (authority, pair) = first_pair(&keeper, &names, folder.as_deref()).await?;
+        let certificates = Arc::new(Certificates::new(pair, Arc::clone(metrics)));
+        tokio::spawn(keeper.follow(authority, names, folder, Arc::clone(&certificates)));
+        return Ok(certificates);
+    }
+    let authority = Authority::new()?;
     let pair = authority.issue(&names, folder.as_deref())?;
     let certificates = Arc::new(Certificates::new(pair, Arc::clone(metrics)));
     tokio::spawn(authority.renew(names, folder, Arc::clone(&certificates)));
     Ok(certificates)
+}
+
+/// Who may ask, if not anybody, and the task that follows the CA's file.
+fn clients(
+    args: &ServeArgs,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<Arc<Clients>>, ClientCaError> {
+    let Some(ca) = args.client_ca.clone() else {
+        return Ok(None);
+    };
+    let names = args.client_name.clone();
+    let (clients, file) = Clients::open(&ClientAuth { ca, names }, Arc::clone(metrics))?;
+    tokio::spawn(file.follow(Arc::clone(&clients), LOOK));
+    Ok(Some(clients))
 }
 
 /// The policies, and the task that follows them.

@@ -1,11 +1,17 @@
 //! The way to the API server.
 
 use std::path::Path;
+use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 use super::Chain;
+
+/// How long a connection may be silent while an answer is awaited: longer than a watch lasts
+/// ([`super::follow`]) and than the API server's own limit on a request (a minute). A connection that
+/// died without a word is noticed so, where the kernel would send again for a quarter of an hour.
+const SILENCE: Duration = Duration::from_secs(75);
 
 /// No way to the API server is configured.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +42,14 @@ pub async fn client_without_retries(kubeconfig: Option<&Path>) -> Result<Client,
 }
 
 async fn config(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Config, ClientError> {
+    let mut config = found(kubeconfig, context).await?;
+    config.read_timeout = Some(SILENCE);
+    // Counted from the request, not from when the connection was last used.
+    config.reset_reader_on_write = true;
+    Ok(config)
+}
+
+async fn found(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Config, ClientError> {
     if let (None, None) = (kubeconfig, context) {
         return Config::infer().await.map_err(|e| error(&e));
     }

@@ -181,18 +181,25 @@ pub enum AnchorSpecError {
     #[error("not an anchor spec: {0}")]
     Malformed(#[from] serde_json::Error),
     /// Written by another version of the program.
-    #[error("anchor spec of version {0}; this program writes version {VERSION}")]
-    Version(u8),
+    #[error("anchor spec of version {0}; this program knows version {VERSION} only")]
+    Version(u64),
+}
+
+/// As much of a spec as has to be the same in every version.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u64,
 }
 
 impl AnchorSpec {
     /// Reads the annotation's value.
     pub fn parse(text: &str) -> Result<Self, AnchorSpecError> {
-        let spec: Self = serde_json::from_str(text)?;
-        if spec.version != VERSION {
-            return Err(AnchorSpecError::Version(spec.version));
+        // First, so that the fields of a newer version are not what is complained of.
+        let Versioned { version } = serde_json::from_str(text)?;
+        if version != u64::from(VERSION) {
+            return Err(AnchorSpecError::Version(version));
         }
-        Ok(spec)
+        Ok(serde_json::from_str(text)?)
     }
 
     /// The annotation's value.
@@ -206,5 +213,63 @@ impl AnchorSpec {
         self.containers
             .iter()
             .find(|container| container.name == name)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spec_of_another_version_is_named_whatever_else_is_in_it() {
+        for text in [
+            r#"{"version":2,"image":"pause","containers":[]}"#,
+            r#"{"version":2,"pods":[{"image":"pause"}]}"#,
+            r#"{"image":{"name":"pause"},"version":2}"#,
+        ] {
+            let error = AnchorSpec::parse(text).unwrap_err();
+            assert!(matches!(error, AnchorSpecError::Version(2)), "{error}");
+            assert!(error.to_string().contains("knows version 1 only"));
+        }
+        let huge = AnchorSpec::parse(r#"{"version":300}"#).unwrap_err();
+        assert!(matches!(huge, AnchorSpecError::Version(300)), "{huge}");
+    }
+
+    #[test]
+    fn a_field_that_this_version_has_not_is_refused() {
+        let error =
+            AnchorSpec::parse(r#"{"version":1,"image":"pause","containers":[],"volumes":[]}"#);
+        let error = error.unwrap_err();
+        assert!(
+            matches!(error, AnchorSpecError::Malformed(_)) && error.to_string().contains("volumes"),
+            "{error}"
+        );
+        for text in ["", "{}", "[]", r#"{"version":"1"}"#, r#"{"version":-1}"#] {
+            let error = AnchorSpec::parse(text).unwrap_err();
+            assert!(matches!(error, AnchorSpecError::Malformed(_)), "{text}");
+        }
+    }
+
+    /// What a released program wrote, every one after it that knows version 1 reads, and writes the same
+    /// again: pods outlive the program that injected them. Never change these texts; add some.
+    #[test]
+    fn what_was_written_by_version_1_stays_readable() {
+        for text in [
+            r#"{"version":1,"image":"registry.k8s.io/pause:3.10.1","containers":[{"name":"albums"}]}"#,
+            concat!(
+                r#"{"version":1,"image":"pause","mesh":"linkerd","labels":{"team":"a"},"containers":["#,
+                r#"{"name":"albums","ports":[{"name":"http","port":8080},{"port":53,"protocol":"UDP"}],"#,
+                r#""readiness":{"check":{"httpGet":{"port":8081,"path":"/ready","https":true,"#,
+                r#""headers":[["Host","albums"]]}},"timing":{"initialDelaySeconds":1,"periodSeconds":2,"#,
+                r#""timeoutSeconds":3,"successThreshold":4,"failureThreshold":5}}},"#,
+                r#"{"name":"tcp","readiness":{"check":{"tcpSocket":{"port":1}},"timing":{"initialDelaySeconds":0,"#,
+                r#""periodSeconds":10,"timeoutSeconds":1,"successThreshold":1,"failureThreshold":3}}},"#,
+                r#"{"name":"grpc","readiness":{"check":{"grpc":{"port":2,"service":"s"}},"timing":{"initialDelaySeconds":0,"#,
+                r#""periodSeconds":10,"timeoutSeconds":1,"successThreshold":1,"failureThreshold":3}}}]}"#,
+            ),
+        ] {
+            assert_eq!(AnchorSpec::parse(text).unwrap().to_annotation(), text);
+        }
     }
 }

@@ -35,6 +35,7 @@ mod stop;
 mod wrap;
 
 pub use metadata::{MARKER, is_workload_name};
+pub use security::accounts;
 
 use crate::json::Patch;
 use crate::names::{annotation, label, policy as key};

@@ -80,6 +80,8 @@ pub struct PodSpec<'a> {
     pub volumes: Option<Vec<(Cow<'a, str>, Cursor<'a>)>>,
     /// `nodeSelector`
     pub node_selector: Option<StringMap<'a>>,
+    /// `serviceAccountName`
+    pub service_account: Option<Cow<'a, str>>,
     /// `tolerations`
     pub tolerations: Option<&'a str>,
     /// `affinity`
@@ -185,6 +187,9 @@ impl<'a> PodSpec<'a> {
             "initContainers" => self.init_containers = read_containers(value)?,
             "volumes" => self.volumes = read_volumes(value)?,
             "nodeSelector" => self.node_selector = StringMap::read(value)?,
+            "serviceAccountName" => {
+                self.service_account = value.string_or_null()?.filter(|name| !name.is_empty());
+            }
             "tolerations" => self.tolerations = raw_or_null(value)?,
             "affinity" => self.affinity = raw_or_null(value)?,
             "hostNetwork" => self.host_network = value.bool_or_null()? == Some(true),

@@ -43,6 +43,10 @@ closed_set! {
         HostProcess = "host-process",
         /// The account to run as.
         User = "user",
+        /// The ServiceAccount may not use the account.
+        Authorization = "authorization",
+        /// Whether it may could not be asked.
+        AuthorizationUnavailable = "authorization-unavailable",
         /// The executable is not allowed by the namespace.
         Executable = "executable",
         /// The launcher is not allowed, or cannot be had.

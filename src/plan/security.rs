@@ -1,7 +1,7 @@
 //! HostProcess, accounts, what only Linux has, and other injectors' proxies.
 
 use super::container::{Container, SecurityContext};
-use super::pod::{Place, Pod};
+use super::pod::{Place, Pod, StringMap};
 use super::reason::Reason;
 use super::sheet::Sheet;
 use crate::json::quote;
@@ -148,6 +148,40 @@ fn pod_level(pod: &Pod<'_>, sheet: &mut Sheet) {
     }
 }
 
+/// The account that the pod says for a container, and whether on the container itself.
+fn given<'p>(pod: &'p Pod<'_>, container: &'p Container<'_>) -> Option<(&'p str, bool)> {
+    let own = container.security.run_as.as_deref();
+    let pods = pod.spec.security.run_as.as_deref();
+    own.map(|name| (name, true))
+        .or(pods.map(|name| (name, false)))
+}
+
+/// The accounts that a pod's containers run as, or will once it is injected; each once. Not that of the
+/// container that brings the launcher, which is always SYSTEM and whose command is fixed. What names no
+/// account is left out: [`plan`](super::plan) refuses it.
+pub fn accounts(pod: &Pod<'_>, namespace: &Policy) -> Vec<Account> {
+    let annotations = pod.annotations.iter().flat_map(StringMap::iter);
+    let Ok(policy) = namespace.with_pod(annotations) else {
+        return Vec::new();
+    };
+    let mut accounts = Vec::new();
+    for (_, container) in pod.spec.all_containers() {
+        if container.name == injected::LAUNCHER {
+            continue;
+        }
+        let account = match given(pod, container) {
+            None => Ok(policy.run_as.clone()),
+            Some((name, _)) => Account::parse(name),
+        };
+        if let Ok(account) = account
+            && !accounts.contains(&account)
+        {
+            accounts.push(account);
+        }
+    }
+    accounts
+}
+
 /// Sets HostProcess and the account on a container, and checks the account.
 pub(super) fn account(
     pod: &Pod<'_>,
@@ -157,17 +191,7 @@ pub(super) fn account(
     policy: &Policy,
     sheet: &mut Sheet,
 ) {
-    let given = container
-        .security
-        .run_as
-        .as_deref()
-        .map(|name| (name, true));
-    let given = given.or(pod
-        .spec
-        .security
-        .run_as
-        .as_deref()
-        .map(|name| (name, false)));
+    let given = given(pod, container);
     let field = |sheet: &Sheet| match given {
         Some((_, false)) => sheet.field("spec.securityContext.windowsOptions.runAsUserName"),
         _ => sheet.container_field(place, "securityContext.windowsOptions.runAsUserName"),

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{KEYS, Policy};
+use crate::names::env::FLAG_PREFIX;
 
 const BEGIN: &str = "<!-- keys: begin (hack/update-docs writes this part) -->\n";
 const END: &str = "<!-- keys: end -->\n";
@@ -33,16 +34,24 @@ fn keys() -> String {
         );
     }
     for key in &KEYS {
+        let flag = key.flag();
         let _ = write!(
             text,
-            "\n### {}\n\n{}\n\n- Value: {}\n- Example: `{}`\n- Default: {}\n- Set by: a flag, the Namespace{}\n",
-            key.flag(),
+            "\n### {flag}\n\n{}\n\n- Value: {}\n- Example: `{}`\n- Default: {}\n- Set by: the Namespace{}; \
+             `--{flag}` and `{FLAG_PREFIX}{}` of `serve` for the cluster\n",
             key.doc,
             key.expected,
-            key.example,
+            line(key),
             default(key),
             if key.on_pod { ", the pod" } else { "" },
+            flag.replace('-', "_").to_ascii_uppercase(),
         );
     }
     text
+}
+
+/// The key's example as it stands under `annotations:`. Always in quotes: an annotation is a string, and
+/// YAML has other ideas of `off`, `15` and lists in brackets.
+fn line(key: &super::Key) -> String {
+    format!("{}: '{}'", key.name, key.example.replace('\'', "''"))
 }

@@ -350,19 +350,12 @@ pub static KEYS: [Key; 25] = [
     Key {
         name: key::AUTHORIZE,
         on_pod: false,
-        expected: "none",
-        example: "none",
+        expected: "none or serviceaccount",
+        example: "serviceaccount",
         unset: "",
-        doc: "Whether the pod's ServiceAccount must have a right to the account that the pod runs as; \
-              `serviceaccount` is not yet built.",
-        set: |policy, text| match Authorize::parse(text)? {
-            // Accepted and not enforced, it would be a guard rail that someone believes in.
-            Authorize::ServiceAccount => Err(Why::About("is not yet built".into())),
-            authorize @ Authorize::None => {
-                policy.authorize = authorize;
-                Ok(())
-            }
-        },
+        doc: "Guard rail: `serviceaccount` asks whether the pod's ServiceAccount has the verb `use` on the \
+              account that the pod runs as (see [below](#who-may-use-an-account)).",
+        set: |policy, text| Authorize::parse(text).map(|authorize| policy.authorize = authorize),
         show: |policy| Some(policy.authorize.to_string()),
     },
     Key {

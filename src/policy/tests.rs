@@ -286,6 +286,46 @@ fn pod_security_is_read_as_kubernetes_reads_it() {
 }
 
 #[test]
+fn every_example_of_the_documentation_is_accepted_as_it_stands_there() {
+    let page = include_str!("../../docs/policy.md");
+    let lines = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("- Example: `")?.strip_suffix('`'));
+    let mut names = Vec::new();
+    for line in lines {
+        let annotations: std::collections::BTreeMap<String, String> =
+            serde_saphyr::from_str(line).expect(line);
+        let [(name, value)] = Vec::from_iter(&annotations)[..] else {
+            panic!("{line}");
+        };
+        assert!(namespace(&[(name, value)]).is_ok(), "{line}");
+        let key = Key::find(name).expect(line);
+        assert_eq!(value, key.example, "{line}");
+        names.push(key.name);
+    }
+    assert_eq!(names, KEYS.each_ref().map(|key| key.name));
+}
+
+/// What is no policy key has no table: labels, what native-host itself writes, gates, variables.
+#[test]
+fn every_name_that_a_person_can_meet_is_in_the_documentation() {
+    use crate::names::{annotation, env, gate, label};
+    let page = include_str!("../../docs/policy.md");
+    let (_, other) = page
+        .split_once("## Labels, and what native-host writes")
+        .unwrap();
+    let names = label::RESERVED
+        .iter()
+        .chain(&annotation::OWN)
+        .chain(&env::RESERVED)
+        .chain(&[label::WORKLOAD, label::EXTERNAL])
+        .chain(&[gate::ANCHOR_READY, gate::WORKLOAD_RUNNING]);
+    for name in names {
+        assert!(other.contains(&format!("`{name}`")), "{name} is missing");
+    }
+}
+
+#[test]
 fn the_documentation_is_the_table() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/policy.md");
     let page = std::fs::read_to_string(path).unwrap();

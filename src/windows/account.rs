@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
-use super::fold::fold;
+use super::fold::{fold, unfold};
 
 /// The domain of the service accounts. hcsshim compares it letter for letter before it chooses
 /// the service logon without which these accounts cannot log on.
@@ -141,6 +141,24 @@ impl Account {
         }
     }
 
+    /// What a right to it is named in RBAC: one name for all spellings that are one account, in small letters
+    /// as far as Windows folds them, e.g. `nt authority\system`.
+    pub fn right_name(&self) -> String {
+        let service = |user| format!("{}\\{user}", NT_AUTHORITY.to_ascii_lowercase());
+        match self.kind() {
+            AccountKind::System => service("system"),
+            AccountKind::LocalService => service("localservice"),
+            AccountKind::NetworkService => service("networkservice"),
+            AccountKind::Other => {
+                let user = unfold(&self.user);
+                match &self.domain {
+                    Some(domain) => format!("{}\\{user}", unfold(domain)),
+                    None => user,
+                }
+            }
+        }
+    }
+
     /// What equality and order compare: service accounts have two spellings.
     fn key(&self) -> (AccountKind, &Option<String>, &str) {
         match self.kind() {
@@ -241,6 +259,27 @@ mod tests {
         assert_ne!(account(r"CORP\albums"), account("albums"));
         assert_ne!(account("SYSTEM"), account(r"NT AUTHORITY\SYSTEM"));
         assert_ne!(account(r"A\albums"), account(r"B\albums"));
+    }
+
+    #[test]
+    fn has_one_name_in_rbac_for_all_its_spellings_and_shares_it_with_no_other() {
+        for (text, name) in [
+            (r"NT AUTHORITY\SYSTEM", r"nt authority\system"),
+            (r"nt authority\Local Service", r"nt authority\localservice"),
+            (
+                r"NT AUTHORITY\NetworkService",
+                r"nt authority\networkservice",
+            ),
+            (r"CORP\JÜRGEN", r"corp\jürgen"),
+            (r"corp\jürgen", r"corp\jürgen"),
+            ("Albums-Operators", "albums-operators"),
+            ("SYSTEM", "system"),
+            // Not the letters that they look like.
+            ("\u{212a}", "\u{212a}"),
+            ("ı", "ı"),
+        ] {
+            assert_eq!(account(text).right_name(), name, "{text}");
+        }
     }
 
     #[test]

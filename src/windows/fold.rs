@@ -12,6 +12,18 @@ pub(super) fn fold(name: &str) -> String {
     name.chars().map(upcase).collect()
 }
 
+/// A folded text in small letters, for people: exactly one for each folded text.
+pub(super) fn unfold(folded: &str) -> String {
+    let small = |c: char| {
+        let mut lower = c.to_lowercase();
+        match (lower.next(), lower.next()) {
+            (Some(single), None) if upcase(single) == c => single,
+            _ => c,
+        }
+    };
+    folded.chars().map(small).collect()
+}
+
 fn upcase(c: char) -> char {
     match c {
         'a'..='z' => c.to_ascii_uppercase(),

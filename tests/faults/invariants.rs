@@ -174,12 +174,12 @@ pub fn rightful(log: &[Entry]) {
 }
 
 /// Nothing was told over and over: the same sentence about the same object at most once each time
-/// that leadership was taken, and up to `resumed` times that it was resumed after a pause.
-pub fn polite(log: &[Entry], resumed: usize) {
+/// that leadership was taken. One that resumes it after a pause remembers.
+pub fn polite(log: &[Entry]) {
     let takes = |entry: &&Entry| {
         entry.call.kind == Kind::Lease && entry.call.json()["spec"]["acquireTime"].is_string()
     };
-    let terms = log.iter().filter(takes).count() + resumed;
+    let terms = log.iter().filter(takes).count();
     let mut told: HashMap<String, usize> = HashMap::new();
     for entry in log {
         if entry.call.kind == Kind::Event && entry.call.method == "POST" {

@@ -154,7 +154,7 @@ fn killed_before_and_after_every_write() {
         }
     }
     rightful(&instance.proxy.log());
-    polite(&instance.proxy.log(), 0);
+    polite(&instance.proxy.log());
 }
 
 /// Whether a case has to come to pass.

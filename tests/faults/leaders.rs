@@ -15,7 +15,7 @@ use crate::invariants::{path, polite, rightful};
 use crate::stage::{Stage, is_anchor, lease_path, manifest};
 use crate::support::proxy::{Call, Kind, Moment, Verdict};
 use crate::support::wait_until;
-use crate::world::{bare, deployment, name, owner, uid};
+use crate::world::{bare, deployment, name, owner, terminating, uid};
 
 const NAMESPACE: &str = "leaders";
 
@@ -65,13 +65,18 @@ impl Scene {
         started.elapsed()
     }
 
-    /// The first anchor whose name begins so, and its owner.
+    /// A pair whose name begins so, and that nobody has deleted.
     fn pair(&self, prefix: &str) -> (Value, Value) {
-        let pods = self.stage.look().unwrap();
-        let begins = |pod: &&Value| is_anchor(pod) && name(pod).starts_with(prefix);
-        let anchor = pods.iter().find(begins).unwrap();
-        let hp = pods.iter().find(|pod| uid(pod) == owner(anchor)).unwrap();
-        (hp.clone(), anchor.clone())
+        wait_until("a live pair", PATIENCE, || {
+            let pods = self.stage.look()?;
+            let lives = |pod: &&Value| name(pod).starts_with(prefix) && !terminating(pod);
+            let mut anchors = pods.iter().filter(lives).filter(|pod| is_anchor(pod));
+            anchors.find_map(|anchor| {
+                let mut hps = pods.iter().filter(lives);
+                let hp = hps.find(|hp| uid(hp) == owner(anchor))?;
+                Some((hp.clone(), anchor.clone()))
+            })
+        })
     }
 }
 
@@ -108,6 +113,26 @@ fn leaders_come_and_go() {
     });
     assert!(scene.leader.leads());
 
+    // Cut off: it leads no longer when the other one does.
+    scene.leader.proxy.refuse();
+    scene.scale(5);
+    let (mut both, cut_off) = (0, Instant::now());
+    wait_until("the other leads", PATIENCE, || {
+        // Asked before and after, so that both did at one moment.
+        let before = scene.leader.leads();
+        let other = scene.other.leads();
+        both += usize::from(before && other && scene.leader.leads());
+        (other && !before).then_some(())
+    });
+    eprintln!(
+        "a leader was cut off: the other led after {:?}; {both} looks saw both lead",
+        cut_off.elapsed()
+    );
+    assert_eq!(both, 0, "two led at once");
+    std::mem::swap(&mut scene.leader, &mut scene.other);
+    scene.other.proxy.restore();
+    scene.settle();
+
     // Told to go: the Lease is free at once.
     scene.leader.terminate();
     let took = scene.taken_over();
@@ -127,7 +152,7 @@ fn leaders_come_and_go() {
 
     for instance in [&scene.leader, &scene.other] {
         rightful(&instance.proxy.log());
-        polite(&instance.proxy.log(), 1);
+        polite(&instance.proxy.log());
     }
 }
 
@@ -279,5 +304,5 @@ fn killed_at_its_leases_and_events() {
         eprintln!("killed {moment:?} {kind:?} {nth}: whole again");
     }
     rightful(&scene.leader.proxy.log());
-    polite(&scene.leader.proxy.log(), 1);
+    polite(&scene.leader.proxy.log());
 }

@@ -113,7 +113,7 @@ fn away_for_half_a_minute_and_watches_cut() {
         "the API server stopped for {AWAY:?}: whole again {:?} after",
         started.elapsed()
     );
-    polite(&instance.proxy.log(), 2);
+    polite(&instance.proxy.log());
 }
 
 #[test]
@@ -165,5 +165,5 @@ fn conflicts_failures_and_delays_at_every_write() {
     stage.until_settled(count);
     eprintln!("slow: whole again");
     rightful(&instance.proxy.log());
-    polite(&instance.proxy.log(), 1);
+    polite(&instance.proxy.log());
 }

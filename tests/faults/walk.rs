@@ -56,8 +56,6 @@ struct Walk {
     instances: [Instance; 2],
     random: Random,
     made: u64,
-    /// How often something kept an instance from its Lease.
-    pauses: usize,
 }
 
 #[test]
@@ -91,14 +89,12 @@ fn a_week_of_churn() {
         instances,
         random: Random(0),
         made: 0,
-        pauses: 0,
     };
     for seed in seeds {
         walk.walk(seed, each);
     }
     for instance in &walk.instances {
-        // Each time that it was stopped or cut off may be a pause.
-        polite(&instance.proxy.log(), walk.pauses);
+        polite(&instance.proxy.log());
     }
 }
 
@@ -141,7 +137,7 @@ impl Walk {
         } else {
             anchor.clone()
         };
-        match self.random.below(24) {
+        match self.random.below(26) {
             0..=3 => self.make(),
             4..=6 => self.scale(),
             7 => self.unmake(),
@@ -191,7 +187,6 @@ impl Walk {
             }
             20 => {
                 let which = usize::try_from(self.random.below(2)).unwrap();
-                self.pauses += 1;
                 let signal = *self.random.of(&["STOP", "CONT"]).unwrap();
                 self.instances[which].process().signal(signal);
                 format!("{signal} instance {which}")
@@ -207,7 +202,6 @@ impl Walk {
             22 => {
                 let which = usize::try_from(self.random.below(2)).unwrap();
                 let proxy = &self.instances[which].proxy;
-                self.pauses += 1;
                 let what = self.random.below(4);
                 match what {
                     0 => proxy.refuse(),
@@ -219,9 +213,10 @@ impl Walk {
                 }
                 format!("network of instance {which}: {what}")
             }
-            // The API server crashes in `outages` only: the scheduler ends itself when a binding was cut
-            // off in the middle ("cache is corrupted", pkg/scheduler/backend/cache), and nobody here
-            // starts it again as a kubelet would.
+            23 => {
+                self.stage.plane.restart_apiserver();
+                "crash and restart the API server".into()
+            }
             _ => {
                 self.stage.free_the_lease();
                 "free the Lease".into()
@@ -329,7 +324,7 @@ impl Walk {
             wait_until("uncordoned", PATIENCE, || self.cordon(node, false).ok());
         }
         self.stage.until_settled_and(
-            || {},
+            || self.stage.plane.revive().unwrap(),
             |_| {
                 let all = self.workloads(&WORKLOADS);
                 all.iter().find_map(|(path, object)| {

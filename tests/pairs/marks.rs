@@ -108,9 +108,13 @@ fn a_labelled_pod_that_was_not_injected_is_left_alone_and_warned_of() {
 
 /// A pod that has our marker and this spec of an anchor.
 fn forged(ns: &'static str, spec: &Value, words: &[&str]) {
+    marked(ns, "v1", spec, words);
+}
+
+fn marked(ns: &'static str, marker: &str, spec: &Value, words: &[&str]) {
     let Some(world) = World::shared() else { return };
     unguarded(world, ns);
-    let mut annotations = json!({annotation::INJECTED: "v1"});
+    let mut annotations = json!({annotation::INJECTED: marker});
     if !spec.is_null() {
         annotations[annotation::ANCHOR_SPEC] = spec.clone();
     }
@@ -159,6 +163,27 @@ fn a_spec_that_asks_for_more_than_an_anchor_may_have_makes_none() {
         "greedy-spec",
         &json!(spec.to_string()),
         &[annotation::ANCHOR_SPEC],
+    );
+}
+
+#[test]
+fn a_spec_of_a_newer_version_makes_no_anchor() {
+    let spec = json!({"version": 2, "image": "registry.example/pause", "pods": [{"name": "a"}]});
+    forged(
+        "newer-spec",
+        &json!(spec.to_string()),
+        &[annotation::ANCHOR_SPEC, "version 2", "knows version 1 only"],
+    );
+}
+
+#[test]
+fn a_pod_that_a_newer_contract_made_gets_no_anchor() {
+    let spec = json!({"version": 1, "image": "registry.example/pause", "containers": []});
+    marked(
+        "newer-marker",
+        "v2",
+        &json!(spec.to_string()),
+        &[annotation::INJECTED, "v2", "another version of native-host"],
     );
 }
 

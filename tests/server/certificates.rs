@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use native_host::admission::certificates::Folder;
+use native_host::admission::clients::ClientAuth;
 use native_host::admission::self_signed::Authority;
-use native_host::admission::tls::ClientAuth;
 
 use super::client::{Client, Identity, PATIENCE, trust};
 use super::harness::{Options, Server, localhost};
@@ -168,4 +168,58 @@ async fn only_named_clients_of_the_ca_are_answered() {
     assert!(ask(&server, Some(&unnamed)).await.is_err());
     assert!(ask(&server, Some(&foreign)).await.is_err());
     assert!(ask(&server, None).await.is_err());
+}
+
+#[tokio::test]
+async fn the_ca_of_clients_is_exchanged_under_a_running_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let [old, new] = [(); 2].map(|()| Authority::new().unwrap());
+    let ca = folder.path().join("client-ca.crt");
+    // At once, as a person should, too: what is half written may be a whole list of fewer CAs.
+    let write = |pem: &str| {
+        let part = folder.path().join("part");
+        std::fs::write(&part, pem).unwrap();
+        std::fs::rename(&part, &ca).unwrap();
+    };
+    write(&old.pem());
+    let server = Server::with(Options {
+        clients: Some(ClientAuth {
+            ca: ca.clone(),
+            names: vec!["api-server".into()],
+        }),
+        ..Options::default()
+    })
+    .await;
+    let by_old = old.issue_client_pem("api-server").unwrap();
+    let by_new = new.issue_client_pem("api-server").unwrap();
+    let reloads = "native_host_client_ca_reloads_total{result=\"ok\"}";
+    let mut kept = Client::connect(server.https, &trust(&server.authority.pem(), Some(&by_old)))
+        .await
+        .unwrap();
+    assert_eq!(kept.post("/mutate", b"x").await.unwrap().status, 200);
+    assert!(ask(&server, Some(&by_new)).await.is_err());
+
+    // As a CA is rotated: both for a while, then the new one alone.
+    write(&(old.pem() + &new.pem()));
+    server.until(reloads, 1.0).await;
+    assert_eq!(ask(&server, Some(&by_old)).await.unwrap(), 200);
+    assert_eq!(ask(&server, Some(&by_new)).await.unwrap(), 200);
+    write(&new.pem());
+    server.until(reloads, 2.0).await;
+    assert!(ask(&server, Some(&by_old)).await.is_err());
+    assert_eq!(ask(&server, Some(&by_new)).await.unwrap(), 200);
+    let other_name = new.issue_client_pem("kubelet").unwrap();
+    assert!(ask(&server, Some(&other_name)).await.is_err());
+    // Open connections stay.
+    assert_eq!(kept.post("/mutate", b"x").await.unwrap().status, 200);
+
+    // A bad file changes nothing and is counted.
+    write("no certificate");
+    server
+        .until(
+            "native_host_client_ca_reloads_total{result=\"failed\"}",
+            1.0,
+        )
+        .await;
+    assert_eq!(ask(&server, Some(&by_new)).await.unwrap(), 200);
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use native_host::admission::certificates::{Certificates, Pair};
+use native_host::admission::clients::{ClientAuth, Clients};
 use native_host::admission::limits::Limits;
 use native_host::admission::metrics::Metrics;
 use native_host::admission::readiness::Readiness;
 use native_host::admission::self_signed::Authority;
 use native_host::admission::server::{Config, Running, Shutdown};
-use native_host::admission::tls::{self, ClientAuth};
+use native_host::admission::tls;
 use native_host::admission::{Answer, Door, Reviews};
 use native_host::plan::reason::{Outcome, Reason};
 use tokio::sync::Semaphore;
@@ -98,7 +99,12 @@ impl Server {
         let (certificate, key) = authority.issue_pem(&localhost()).unwrap();
         let pair = Pair::parse(certificate.as_bytes(), key.as_bytes()).unwrap();
         let certificates = Arc::new(Certificates::new(pair, Arc::clone(&metrics)));
-        let tls = tls::config(Arc::clone(&certificates), options.clients.as_ref()).unwrap();
+        let clients = options.clients.map(|auth| {
+            let (clients, file) = Clients::open(&auth, Arc::clone(&metrics)).unwrap();
+            tokio::spawn(file.follow(Arc::clone(&clients), Duration::from_millis(5)));
+            clients
+        });
+        let tls = tls::config(Arc::clone(&certificates), clients).unwrap();
         let leaving = bound.leaving();
         let serving = Arc::clone(&certificates);
         let readiness = Readiness::new(Arc::clone(&metrics))

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::layout::Layout;
@@ -55,7 +55,7 @@ impl Options {
 #[derive(Debug)]
 pub struct ControlPlane {
     // In the order of shutdown; the folder goes last.
-    others: Vec<Server>,
+    others: Mutex<Vec<Server>>,
     apiserver: Option<Server>,
     etcd: Server,
     layout: Layout,
@@ -117,7 +117,7 @@ impl ControlPlane {
         let layout = Layout::write(tools, folder, options.clone())?;
         let etcd = layout.start("etcd", &layout.etcd_flags())?;
         let mut plane = Self {
-            others: Vec::new(),
+            others: Mutex::default(),
             apiserver: None,
             etcd,
             layout,
@@ -135,16 +135,14 @@ impl ControlPlane {
         })?;
         self.start_apiserver()?;
         // Both give up when the API server is away for long, so they come after it.
+        let mut others = Vec::new();
         if self.layout.options.controllers {
-            let flags = self.layout.controller_manager_flags();
-            self.others
-                .push(self.layout.start("kube-controller-manager", &flags)?);
+            others.push(self.layout.start_controller_manager()?);
         }
         if self.layout.options.scheduler {
-            let flags = self.layout.scheduler_flags();
-            self.others
-                .push(self.layout.start("kube-scheduler", &flags)?);
+            others.push(self.layout.start_scheduler()?);
         }
+        self.others = Mutex::new(others);
         if self.layout.options.controllers {
             // Admission refuses pods of a namespace that lacks it.
             self.wait("the default ServiceAccount is made", |plane| {
@@ -166,9 +164,10 @@ impl ControlPlane {
                 return Ok(());
             };
             self.etcd.check()?;
-            for server in self.apiserver.iter_mut().chain(&mut self.others) {
-                server.check()?;
+            if let Some(apiserver) = &mut self.apiserver {
+                apiserver.check()?;
             }
+            self.check_others()?;
             if started.elapsed() > UP {
                 return Err(StartError::Late {
                     what,
@@ -180,12 +179,37 @@ impl ControlPlane {
         }
     }
 
+    fn check_others(&self) -> Result<(), StartError> {
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        others.iter_mut().try_for_each(Server::check)
+    }
+
+    /// Starts the scheduler and the controller manager again where they ended, as a kubelet would: the
+    /// scheduler ends itself where a crash of the API server cut off a binding in the middle ("cache is
+    /// corrupted", pkg/scheduler/backend/cache/cache.go).
+    ///
+    /// # Errors
+    /// When a process cannot be started.
+    pub fn revive(&self) -> Result<(), StartError> {
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        for server in others.iter_mut() {
+            if server.check().is_err() {
+                *server = match server.name() {
+                    "kube-scheduler" => self.layout.start_scheduler()?,
+                    _ => self.layout.start_controller_manager()?,
+                };
+            }
+        }
+        Ok(())
+    }
+
     /// Starts the API server, where it does not run, and waits until it is ready.
     pub fn start_apiserver(&mut self) -> Result<(), StartError> {
         if self.apiserver.is_none() {
             let flags = self.layout.apiserver_flags();
             self.apiserver = Some(self.layout.start("kube-apiserver", &flags)?);
         }
+        self.revive()?;
         self.wait("the API server is ready", |plane| {
             heard(&plane.kubectl(&["get", "--raw=/readyz"]))
         })
@@ -220,11 +244,8 @@ impl ControlPlane {
 
     /// The process ids of its servers.
     pub fn pids(&self) -> Vec<u32> {
-        let servers = self
-            .others
-            .iter()
-            .chain(&self.apiserver)
-            .chain([&self.etcd]);
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let servers = others.iter().chain(&self.apiserver).chain([&self.etcd]);
         servers.map(Server::pid).collect()
     }
 

@@ -187,6 +187,16 @@ impl Layout {
         Server::start(name, &self.tools.join(name), flags, &self.folder)
     }
 
+    /// Starts the controller manager.
+    pub fn start_controller_manager(&self) -> Result<Server, StartError> {
+        self.start("kube-controller-manager", &self.controller_manager_flags())
+    }
+
+    /// Starts the scheduler.
+    pub fn start_scheduler(&self) -> Result<Server, StartError> {
+        self.start("kube-scheduler", &self.scheduler_flags())
+    }
+
     /// The API server's base URL.
     pub fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)

@@ -201,8 +201,8 @@ const MESSAGES: &[(&str, &str, &str)] = &[
     ),
     (
         key::AUTHORIZE,
-        "serviceaccount",
-        r#""serviceaccount" is not yet built. Expected none, for example "none""#,
+        "serviceacount",
+        r#""serviceacount" is not valid, did you mean "serviceaccount"? Expected none or serviceaccount, for example "serviceaccount""#,
     ),
     (
         key::EXTERNAL_CIDRS,

@@ -17,11 +17,8 @@ fn words() {
     rejects(key::PROBES, &["", "true", "off"]);
     accepts(key::MESH, &["none", "linkerd"]);
     rejects(key::MESH, &["", "istio", "enabled"]);
-    accepts(key::AUTHORIZE, &["none"]);
-    rejects(
-        key::AUTHORIZE,
-        &["", "serviceaccount", "ServiceAccount", "user"],
-    );
+    accepts(key::AUTHORIZE, &["none", "serviceaccount"]);
+    rejects(key::AUTHORIZE, &["", "ServiceAccount", "user"]);
 }
 
 #[test]

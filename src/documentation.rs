@@ -1,0 +1,118 @@
+//! That `docs/operations.md` tells of all that the program can say. What is added to the code and not
+//! there fails here.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use native_host_launcher::Exit;
+
+use crate::admission::metrics::{self as server, Closed, Refused};
+use crate::anchor::answer;
+use crate::anchor::metrics::{self as controller, Request};
+use crate::cluster::failure::Failure;
+use crate::plan::reason::{Outcome, Reason};
+
+const PAGE: &str = include_str!("../docs/operations.md");
+
+/// The part of the page from a heading to the next one of its rank, or a higher one.
+fn section(heading: &str) -> &'static str {
+    let rank = heading.split(' ').next().unwrap().len();
+    let (_, rest) = PAGE
+        .split_once(&format!("\n{heading}\n"))
+        .unwrap_or_else(|| panic!("no heading {heading:?}"));
+    let ends = (1..=rank).filter_map(|rank| rest.find(&format!("\n{} ", "#".repeat(rank))));
+    &rest[..ends.min().unwrap_or(rest.len())]
+}
+
+/// Each of these stands there as code.
+fn tells(heading: &str, words: impl IntoIterator<Item = impl std::fmt::Display>) {
+    let text = section(heading);
+    for word in words {
+        assert!(
+            text.contains(&format!("`{word}`")),
+            "docs/operations.md, {heading}: {word} is missing"
+        );
+    }
+}
+
+#[test]
+fn every_metric_is_told_of_with_its_labels() {
+    let metrics = server::Metrics::new().unwrap();
+    controller::Metrics::new(&metrics).unwrap();
+    let text = metrics.text().unwrap();
+    let page = section("## Metrics");
+    let mut told = 0;
+    for line in text.lines() {
+        let Some(name) = line.strip_prefix("# HELP ") else {
+            continue;
+        };
+        let name = name.split(' ').next().unwrap();
+        let series = text
+            .lines()
+            .find(|line| !line.starts_with('#') && line.starts_with(name))
+            .unwrap();
+        let labels: Vec<&str> = series
+            .split_once('{')
+            .map_or("", |(_, labels)| labels)
+            .split(',')
+            .filter_map(|label| Some(label.split_once('=')?.0))
+            .filter(|label| *label != "le")
+            .collect();
+        let written = match labels[..] {
+            [] => format!("`{name}`"),
+            _ => format!("`{name}{{{}}}`", labels.join(",")),
+        };
+        assert!(
+            page.contains(&written),
+            "docs/operations.md, Metrics: {written} is missing"
+        );
+        told += 1;
+    }
+    assert!(told > 25, "{told}");
+}
+
+#[test]
+fn every_word_of_a_label_is_told_of() {
+    tells("## Reasons of reviews", Reason::ALL);
+    tells("## Reasons of reviews", Outcome::ALL);
+    tells("### Requests that get no review", Refused::ALL);
+    tells("### Ends of connections", Closed::ALL);
+    tells("## Requests of the controller", Request::ALL);
+    tells("### Why requests fail", Failure::ALL);
+}
+
+#[test]
+fn every_reason_of_events_and_conditions_is_told_of() {
+    let events = section("## Events");
+    let conditions = section("## Conditions");
+    for reason in answer::Reason::ALL {
+        let word = format!("`{reason}`");
+        assert!(
+            events.contains(&word) || conditions.contains(&word),
+            "docs/operations.md: {reason} is missing"
+        );
+    }
+}
+
+#[test]
+fn every_exit_code_is_told_of() {
+    let page = section("## Exit codes");
+    for exit in Exit::ALL {
+        let row = format!("\n| {} | ", exit.code());
+        assert!(
+            page.contains(&row),
+            "docs/operations.md: {} is missing",
+            exit.code()
+        );
+    }
+    for code in [crate::cli::FAILURE, crate::cli::USAGE] {
+        assert!(page.contains(&format!("\n| {code} | ")), "{code}");
+    }
+}
+
+#[test]
+fn a_section_ends_where_the_next_begins() {
+    let events = section("## Events");
+    assert!(events.contains("AnchorLost") && !events.contains("AnchorStarting"));
+    let failures = section("### Why requests fail");
+    assert!(failures.contains("busy") && !failures.contains("AnchorCreated"));
+}
