@@ -29,6 +29,8 @@ pub struct Offline {
     pub patch: json_patch::Patch,
     /// What `kubectl` would print as warnings.
     pub warnings: Vec<String>,
+    /// The right that a cluster would ask for besides, where the policy says so; here nobody is asked.
+    pub unasked: Option<String>,
     /// Why it would be refused.
     pub refusal: Option<Denial>,
     /// The anchors of its pods, as they would be created.
@@ -131,8 +133,8 @@ fn pod(object: &Value, root: Root, namespace: &Namespace) -> Result<Offline, Off
         }
     };
     let planned = plan(&view, policy, root);
-    let unasked = authorize::not_asked(&view, policy, root);
-    result.warnings = said(unasked.into_iter().chain(planned.warnings).collect());
+    result.warnings = said(planned.warnings);
+    result.unasked = authorize::not_asked(&view, policy, root);
     let spec = match planned.decision {
         Decision::Skip(_) => return Ok(result),
         Decision::Reject(refusal) => {

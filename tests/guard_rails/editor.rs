@@ -27,12 +27,19 @@ fn what_native_host_wrote_into_a_pod_stays_as_it_is() {
             (label::WORKLOAD, Value::Null),
             (label::WORKLOAD, json!("other")),
             (&format!("{PREFIX}of-their-own"), json!("x")),
-            (label::ROLE, json!(label::ROLE_ANCHOR)),
         ] {
             let says = format!("metadata.labels[{key}]: ");
             let answer = stage.jane.merge(&pod, &labels(&json!({key: value})));
             doors.shut_by(&format!("{key}: {value}"), rail::WORKLOADS, &says, answer);
         }
+        // Two policies are against this one, and either may say so first.
+        let role = labels(&json!({label::ROLE: label::ROLE_ANCHOR}));
+        let says = format!("metadata.labels[{}]: \"anchor\": ", label::ROLE);
+        doors.shut(
+            "a workload's anchor",
+            &[&says],
+            stage.jane.merge(&pod, &role),
+        );
         for (key, value) in [
             (annotation::ANCHOR_STATUS, json!(r#"{"ip":"10.0.0.1"}"#)),
             (annotation::ANCHOR_STATUS, Value::Null),

@@ -9,8 +9,9 @@
 //! - [`works`]: what must go on working beside all of it.
 //! - [`accounts`]: who may use an account, asked of RBAC.
 //! - [`neighbour`]: who reaches the webhook's port.
+//! - [`threat_model`]: docs/security.md names these tests.
 //!
-//! docs/security.md names these tests. Whatever is tried is tried as a dry run, so it is refused where
+//! Whatever is tried is tried as a dry run, so it is refused where
 //! nothing else would have stood in its way, and changes nothing where it is not.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -32,6 +33,7 @@ mod sessions;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;
+mod threat_model;
 mod token;
 mod works;
 #[path = "../pairs/world.rs"]

@@ -227,7 +227,8 @@ fn a_stolen_token_changes_of_pods_what_the_controller_changes() {
             json!({"conditions": [{"type": "Ready", "status": "Unknown"}]}),
         ),
     ] {
-        let says = format!("status.{what}: of a pod's status");
+        // Of several fields any may be named: podIP, podIPs.
+        let says = format!("status.{what}");
         let answer = thief.strategic(&status(GUARDED, "albums"), &json!({"status": patch}));
         doors.shut_by(what, rail::CONTROLLER, &says, answer);
     }

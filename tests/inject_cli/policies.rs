@@ -161,3 +161,20 @@ fn warnings_read_as_kubectls_and_come_once() {
     );
     assert!(warnings[0].starts_with("Warning: "), "{}", ran.stderr);
 }
+
+#[test]
+fn what_only_a_cluster_can_tell_is_said_not_to_be_asked() {
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: {native-host.io/workload: w}}\n\
+        spec: {containers: [{name: c, image: i, command: ['C:\\x.exe'], ports: [{containerPort: 80}]}]}\n";
+    let ran = inject(&["--authorize", "serviceaccount"], pod);
+    assert_eq!(ran.code, 0);
+    let expected = r#"Warning: spec.serviceAccountName: "default": not asked here: the cluster admits the pod only if this ServiceAccount has the verb use on accounts.native-host.io named nt authority\system (annotation native-host.io/authorize)"#;
+    assert!(
+        ran.stderr.lines().any(|line| line == expected),
+        "{}",
+        ran.stderr
+    );
+    assert!(!inject(&[], pod).stderr.contains("not asked"));
+    let off = inject(&["--authorize", "serviceaccount", "--mode", "off"], pod);
+    assert!(!off.stderr.contains("not asked"), "{}", off.stderr);
+}

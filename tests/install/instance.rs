@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -61,7 +62,7 @@ impl Recipe {
 pub struct Instance {
     server: Server,
     pub https: u16,
-    http: u16,
+    pub http: u16,
 }
 
 impl Instance {
@@ -102,6 +103,18 @@ impl Instance {
             instance.get("/readyz")
         });
         instance
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: &str) {
+        let pid = self.server.pid().to_string();
+        let sent = Command::new("kill").args(["-s", signal, &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits until it has ended.
+    pub fn until_it_ends(mut self) {
+        wait_until("the instance ends", PATIENCE, || self.server.check().err());
     }
 
     /// What `/metrics` says.

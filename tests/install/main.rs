@@ -13,7 +13,9 @@ mod deploy;
 mod instance;
 mod manifests;
 mod monitoring;
+mod moves;
 mod self_signed;
+mod service;
 mod stream;
 #[path = "../support/mod.rs"]
 mod support;

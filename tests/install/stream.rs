@@ -127,11 +127,16 @@ impl Stream {
         self.seen.lock().unwrap().leaves.len()
     }
 
-    /// Ends it: nothing failed. Says how much it was.
-    pub fn end(self, what: &str) {
+    /// How many creates came out well so far.
+    pub fn created(&self) -> usize {
+        self.created.load(Ordering::Relaxed)
+    }
+
+    /// Ends it, says how much it was, and gives what failed.
+    pub fn failures(self, what: &str) -> Vec<String> {
         self.stop.store(true, Ordering::Relaxed);
         self.runtime.shutdown_timeout(Duration::from_secs(10));
-        let errors = self.errors.lock().unwrap();
+        let errors = std::mem::take(&mut *self.errors.lock().unwrap());
         let (created, seen) = (
             self.created.load(Ordering::Relaxed),
             self.seen.lock().unwrap(),
@@ -142,13 +147,19 @@ impl Stream {
             seen.leaves.len(),
             errors.len()
         );
+        assert!(created > 0);
+        errors
+    }
+
+    /// The same, and nothing failed.
+    pub fn end(self, what: &str) {
+        let errors = self.failures(what);
         assert!(
             errors.is_empty(),
             "{} failed, first: {}",
             errors.len(),
             errors[0]
         );
-        assert!(created > 0);
     }
 }
 

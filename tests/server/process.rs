@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::client::{Client, PATIENCE, trust};
@@ -136,6 +138,36 @@ async fn answers_by_the_file_of_policies_and_logs_one_line_a_decision() {
     assert_eq!(answer["response"]["allowed"], true);
     assert!(answer["response"].get("patch").is_none());
     assert_eq!(program.line("reviewed")["reason"], "mode-off");
+}
+
+#[tokio::test]
+async fn what_has_to_be_asked_of_a_cluster_is_refused_without_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::start(folder.path(), &["--authorize", "serviceaccount"]);
+    let mut client = program.client(folder.path()).await;
+    let mut review: Value = serde_json::from_str(&review("albums")).unwrap();
+    let mut ask = async |path: &str, review: &Value| -> Value {
+        let body = review.to_string();
+        let response = client.post(path, body.as_bytes()).await.unwrap();
+        let answer: Value = serde_json::from_str(&response.body).unwrap();
+        answer["response"].clone()
+    };
+    let injected = ask("/mutate", &review).await;
+    assert_eq!(injected["allowed"], true);
+    let patch = STANDARD
+        .decode(injected["patch"].as_str().unwrap())
+        .unwrap();
+    let patch: json_patch::Patch = serde_json::from_slice(&patch).unwrap();
+    json_patch::patch(&mut review["request"]["object"], &patch).unwrap();
+    let refused = ask("/validate", &review).await;
+    assert_eq!(refused["allowed"], false);
+    assert_eq!(refused["status"]["code"], 503);
+    let message = refused["status"]["message"].as_str().unwrap();
+    let why = "could not be asked: this native-host runs with --no-cluster";
+    assert!(message.contains(why), "{message}");
+    program.line("reviewed");
+    let line = program.line("spec.serviceAccountName");
+    assert_eq!(line["reason"], "authorization-unavailable");
 }
 
 #[tokio::test]

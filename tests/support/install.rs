@@ -1,9 +1,10 @@
-//! native-host as an operator installs it: its namespace, its ServiceAccount, its Roles; and the
-//! kubeconfig of exactly that identity.
+//! native-host as an operator installs it: its namespace, its ServiceAccount, its Roles, and the policy that
+//! keeps it to pairs; and the kubeconfig of exactly that identity.
 
 use std::path::PathBuf;
 
-use serde_json::json;
+use native_host::names::admission_policy;
+use serde_json::{Value, json};
 
 use super::ControlPlane;
 
@@ -11,12 +12,20 @@ use super::ControlPlane;
 pub const HOME: &str = "native-host";
 
 impl ControlPlane {
-    /// Applies the namespace, the ServiceAccount and the Roles of `deploy/`.
+    /// Applies the namespace, the ServiceAccount and the Roles of `deploy/`, and of its admission policies
+    /// the one that bounds this ServiceAccount. The others refuse what tests do to pairs on purpose.
     pub fn install_roles(&self) {
         let home = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": HOME}});
         self.apply(&home.to_string());
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/base/rbac.yaml");
         self.kubectl_ok(&["apply", "-f", file]);
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/base/policies.yaml");
+        let policies = std::fs::read_to_string(file).unwrap();
+        let policies: Vec<Value> = serde_saphyr::from_multiple(&policies).unwrap();
+        let bounds = |policy: &Value| policy["metadata"]["name"] == admission_policy::CONTROLLER;
+        let items: Vec<Value> = policies.into_iter().filter(bounds).collect();
+        assert_eq!(items.len(), 2, "a policy and its binding");
+        self.apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string());
     }
 
     /// A kubeconfig for the program's own ServiceAccount, by way of `url` where the API server's own

@@ -17,7 +17,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
 use kube::{Api, Client};
-use tokio::time::Instant;
 
 use super::{Audit, Finding, Problem, SETTLE, UNFINISHED, anchors};
 use crate::anchor::events::Events;
@@ -32,8 +31,6 @@ use crate::policy::Policy;
 pub const INTERVAL: Duration = Duration::from_secs(300);
 /// Between the begin of leadership and the first look: the pairs go first.
 const START: Duration = Duration::from_secs(5);
-/// Looking takes at most this part of the time.
-const SHARE: u32 = 10;
 /// Between two Events: fewer than the controller may say ([`Events`]).
 const PACE: Duration = Duration::from_millis(200);
 /// So many are told at a look. All are counted, and the rest is told the next time.
@@ -80,7 +77,6 @@ impl Auditor {
         let _gauges = Gauges(Arc::clone(&self.metrics));
         tokio::time::sleep(START).await;
         loop {
-            let started = Instant::now();
             match self.look().await {
                 Ok(findings) => self.tell(findings).await,
                 // What was found the last time stands.
@@ -88,7 +84,6 @@ impl Auditor {
                     tracing::warn!(error = %Chain(&error), "cannot audit the cluster; trying again later");
                 }
             }
-            tokio::time::sleep(started.elapsed() * (SHARE - 1)).await;
             tokio::time::sleep(jittered(self.interval)).await;
         }
     }

@@ -233,6 +233,9 @@ pub(super) fn judge(
         ),
         None => findings.ok(Topic::Injection, format!("{with}, {what} would be injected")),
     }
+    if let Some(unasked) = outcome.unasked {
+        findings.info(Topic::Injection, unasked);
+    }
     for warning in outcome.warnings {
         findings.info(Topic::Injection, format!("Admission would warn: {warning}"));
     }

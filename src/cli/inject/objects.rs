@@ -203,6 +203,7 @@ fn one(object: &Value, namespaces: &Namespaces, treated: &mut Vec<Treated>) -> F
         }
     };
     let mut outcome = outcome;
+    outcome.warnings.extend(outcome.unasked.take());
     if let Some(file) = &namespaces.file
         && (error.is_some() || !outcome.patch.is_empty())
         && !namespaces.known.contains_key(name_of_namespace)
