@@ -1,7 +1,9 @@
-//! That `docs/operations.md` tells of all that the program can say. What is added to the code and not
-//! there fails here.
+//! That `docs/operations.md` tells of all that the program can say, and that the pages' links lead somewhere.
+//! What is added to the code and not there fails here.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
 
 use native_host_launcher::Exit;
 
@@ -115,4 +117,54 @@ fn a_section_ends_where_the_next_begins() {
     assert!(events.contains("AnchorLost") && !events.contains("AnchorStarting"));
     let failures = section("### Why requests fail");
     assert!(failures.contains("busy") && !failures.contains("AnchorCreated"));
+}
+
+/// GitHub's name for a heading, as far as ours need it.
+fn slug(heading: &str) -> String {
+    let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+    let text: String = heading.chars().filter(kept).collect();
+    text.trim().to_lowercase().replace(' ', "-")
+}
+
+#[test]
+fn every_link_of_the_pages_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages = vec![root.join("README.md")];
+    let docs = std::fs::read_dir(root.join("docs")).unwrap();
+    pages.extend(docs.map(|entry| entry.unwrap().path()));
+    let mut followed = 0;
+    for page in pages
+        .iter()
+        .filter(|page| page.extension().is_some_and(|e| e == "md"))
+    {
+        let text = std::fs::read_to_string(page).unwrap();
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
+            if link.starts_with("http") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let to = match file {
+                "" => page.clone(),
+                _ => page.parent().unwrap().join(file),
+            };
+            assert!(to.exists(), "{}: {link} leads nowhere", page.display());
+            if !anchor.is_empty() {
+                let there = std::fs::read_to_string(&to).unwrap();
+                let mut headings = there.lines().filter(|line| line.starts_with('#'));
+                let id = format!("<a id=\"{anchor}\">");
+                assert!(
+                    headings.any(|heading| slug(heading.trim_start_matches('#')) == anchor)
+                        || there.contains(&id),
+                    "{}: {link} names no heading of that page",
+                    page.display()
+                );
+            }
+            followed += 1;
+        }
+    }
+    assert!(followed > 50, "{followed}");
 }
