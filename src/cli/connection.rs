@@ -8,7 +8,7 @@ use kube::api::ListParams;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
-use super::serve::duration;
+use super::serve_args::duration;
 use crate::anchor::rules::Rules;
 use crate::cluster::{self, Chain, ClientError};
 

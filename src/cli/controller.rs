@@ -8,7 +8,8 @@ use std::time::Duration;
 use clap::Args;
 use tokio::sync::{oneshot, watch};
 
-use super::serve::{ServeError, duration};
+use super::serve::ServeError;
+use super::serve_args::duration;
 use crate::admission::metrics::Metrics;
 use crate::anchor::controller::{Controller, Settings};
 use crate::anchor::leadership::{Election, SHORTEST_LEASE_SECONDS, identity};

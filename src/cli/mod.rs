@@ -11,6 +11,7 @@ pub mod inject;
 pub mod logging;
 pub mod policy_args;
 pub mod serve;
+pub mod serve_args;
 pub mod status;
 pub mod version;
 mod yaml;

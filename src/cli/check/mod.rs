@@ -35,7 +35,7 @@ use tokio::time::Instant;
 
 use super::connection::Connection;
 use super::policy_args::PolicyArgs;
-use super::serve::duration;
+use super::serve_args::duration;
 use super::{FAILURE, in_colour, yaml};
 use crate::names::install;
 use ask::Asker;
