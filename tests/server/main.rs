@@ -11,3 +11,4 @@ mod operations;
 mod process;
 mod requests;
 mod shutdown;
+mod siege;

@@ -63,6 +63,19 @@ impl Program {
         }
     }
 
+    /// Where it answers reviews.
+    pub fn address(&self) -> SocketAddr {
+        self.https
+    }
+
+    /// Its resident memory at its highest, in KiB.
+    pub fn highest_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let number = line.unwrap().split_whitespace().nth(1);
+        number.unwrap().parse().unwrap()
+    }
+
     fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status();
@@ -95,7 +108,7 @@ impl Drop for Program {
     }
 }
 
-fn review(namespace: &str) -> String {
+pub fn review(namespace: &str) -> String {
     let label = native_host::names::label::WORKLOAD;
     format!(
         r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u1","kind":{{"group":"","version":"v1","kind":"Pod"}},"operation":"CREATE","namespace":"{namespace}","dryRun":true,"object":{{"kind":"Pod","metadata":{{"name":"albums-0","labels":{{"{label}":"albums"}}}},"spec":{{"containers":[{{"name":"albums","image":"i","command":["C:\\albums.exe"]}}]}}}}}}}}"#
