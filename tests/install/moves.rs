@@ -14,7 +14,7 @@ use crate::{PATIENCE, wait_until};
 /// Without a cluster's network the address that is called is this one.
 const MORE: &[&str] = &["--self-signed-name=127.0.0.1"];
 /// How many creates show that things are as they were.
-const MANY: usize = 200;
+const MANY: usize = 100;
 /// For how long a replica is frozen.
 const FROZEN: Duration = Duration::from_secs(20);
 
