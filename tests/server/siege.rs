@@ -1,6 +1,8 @@
 //! Everybody on the network against the webhook's port at once, and the API server among them.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -9,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
-use super::client::{Client, trust};
+use super::client::{Client, PATIENCE, trust};
 use super::process::{Program, review};
 
 /// The memory limit of the Deployment, in KiB.
@@ -30,9 +32,19 @@ async fn reviews_are_answered_whatever_else_comes_and_memory_is_bounded() {
     let body = review("albums");
 
     let mut besiegers = JoinSet::new();
+    let [half_open, shaken, done] = [(); 3].map(|()| Arc::new(AtomicUsize::new(0)));
     for _ in 0..10 {
-        besiegers.spawn(silent(address, SILENT / 10));
-        besiegers.spawn(idle(address, tls.clone(), IDLE / 10));
+        besiegers.spawn(silent(
+            address,
+            SILENT / 10,
+            [&half_open, &done].map(Arc::clone),
+        ));
+        besiegers.spawn(idle(
+            address,
+            tls.clone(),
+            IDLE / 10,
+            [&shaken, &done].map(Arc::clone),
+        ));
         besiegers.spawn(garbage(address));
         besiegers.spawn(drips(
             address,
@@ -48,6 +60,19 @@ async fn reviews_are_answered_whatever_else_comes_and_memory_is_bounded() {
         besiegers.spawn(huge(address, tls.clone(), "Transfer-Encoding: chunked"));
         besiegers.spawn(deep(address, tls.clone()));
     }
+
+    // All of them are there before the first review.
+    let began = Instant::now();
+    while done.load(Ordering::SeqCst) < 20 {
+        assert!(began.elapsed() < 20 * PATIENCE, "the besiegers do not come");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let [half_open, shaken] = [&half_open, &shaken].map(|count| count.load(Ordering::SeqCst));
+    // A machine that lets a process open few files opens few; more than are kept it has to be.
+    assert!(
+        half_open + shaken > 1024,
+        "{half_open} and {shaken} connections"
+    );
 
     let mut server = Client::connect(address, &tls).await.unwrap();
     let (mut slowest, mut anew) = (Duration::ZERO, 0);
@@ -72,6 +97,7 @@ async fn reviews_are_answered_whatever_else_comes_and_memory_is_bounded() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let memory = program.highest_memory();
+    println!("{half_open} half-open handshakes, {shaken} idle connections were opened");
     println!(
         "{REVIEWS} reviews under siege, {anew} connections anew, the slowest {slowest:?}; {memory} KiB at most"
     );
@@ -84,23 +110,34 @@ async fn reviews_are_answered_whatever_else_comes_and_memory_is_bounded() {
 }
 
 /// Opens connections, begins a handshake and never goes on. What the system does not let it open is not opened.
-async fn silent(address: SocketAddr, count: usize) {
+async fn silent(address: SocketAddr, count: usize, [opened, done]: [Arc<AtomicUsize>; 2]) {
     let mut held = Vec::new();
     for _ in 0..count {
         if let Ok(mut stream) = TcpStream::connect(address).await {
             let _ = stream.write_all(b"\x16\x03\x01").await;
             held.push(stream);
+            opened.fetch_add(1, Ordering::SeqCst);
         }
     }
+    done.fetch_add(1, Ordering::SeqCst);
     std::future::pending::<()>().await;
 }
 
 /// Opens connections and asks nothing.
-async fn idle(address: SocketAddr, tls: TlsConnector, count: usize) {
+async fn idle(
+    address: SocketAddr,
+    tls: TlsConnector,
+    count: usize,
+    [opened, done]: [Arc<AtomicUsize>; 2],
+) {
     let mut held = Vec::new();
     for _ in 0..count {
-        held.extend(Client::connect(address, &tls).await);
+        if let Ok(client) = Client::connect(address, &tls).await {
+            held.push(client);
+            opened.fetch_add(1, Ordering::SeqCst);
+        }
     }
+    done.fetch_add(1, Ordering::SeqCst);
     std::future::pending::<()>().await;
 }
 
