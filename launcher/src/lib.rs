@@ -3,6 +3,7 @@
 //!
 //! - [`run`]: the command line that wraps a target.
 //! - [`probe`]: a liveness or startup probe as one word, for the launcher to carry out.
+//! - [`probing`]: carrying such a probe out, by the kubelet's rules.
 //! - [`command`]: every subcommand, parsed; `stop`, `probe` and `install`.
 //! - [`expand`](mod@expand): `$(VAR)` and the mount point, for arguments that travel encoded.
 //! - [`word`]: which characters nothing on the way touches, and the escaping of all others.
@@ -16,6 +17,7 @@ pub mod exit;
 pub mod expand;
 mod options;
 pub mod probe;
+pub mod probing;
 pub mod run;
 pub mod word;
 
