@@ -5,6 +5,7 @@
 //! - [`probe`]: a liveness or startup probe as one word, for the launcher to carry out.
 //! - [`probing`]: carrying such a probe out, by the kubelet's rules.
 //! - [`command`]: every subcommand, parsed; `stop`, `probe` and `install`.
+//! - [`command_line`]: how a target is started, from its argument vector.
 //! - [`expand`](mod@expand): `$(VAR)` and the mount point, for arguments that travel encoded.
 //! - [`word`]: which characters nothing on the way touches, and the escaping of all others.
 //! - [`exit`]: the launcher's own exit codes.
@@ -13,6 +14,7 @@
 
 mod argv64;
 pub mod command;
+pub mod command_line;
 pub mod exit;
 pub mod expand;
 mod options;
@@ -22,6 +24,7 @@ pub mod run;
 pub mod word;
 
 pub use command::{Command, Install, ProbeCommand, Stop};
+pub use command_line::CommandLine;
 pub use exit::Exit;
 pub use expand::{expand, references, replace_mount_point};
 pub use options::UsageError;
