@@ -12,11 +12,16 @@
 
 mod argv64;
 pub mod command;
+pub mod compartment;
 pub mod exit;
 pub mod expand;
+pub mod json;
+pub mod names;
 mod options;
 pub mod probe;
 pub mod run;
+pub mod status;
+pub mod timestamp;
 pub mod word;
 
 pub use command::{Command, Install, ProbeCommand, Stop};
