@@ -15,12 +15,17 @@
 mod argv64;
 pub mod command;
 pub mod command_line;
+pub mod compartment;
 pub mod exit;
 pub mod expand;
+pub mod json;
+pub mod names;
 mod options;
 pub mod probe;
 pub mod probing;
 pub mod run;
+pub mod status;
+pub mod timestamp;
 pub mod word;
 
 pub use command::{Command, Install, ProbeCommand, Stop};
