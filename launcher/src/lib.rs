@@ -11,16 +11,21 @@
 //! The standard library only: the launcher is to stay a few hundred kilobytes.
 
 mod argv64;
+pub mod check;
 pub mod command;
 pub mod compartment;
+pub mod environment;
 pub mod exit;
 pub mod expand;
 pub mod json;
 pub mod names;
 mod options;
 pub mod probe;
+pub mod program;
+pub mod report;
 pub mod run;
 pub mod status;
+pub mod supervise;
 pub mod timestamp;
 pub mod word;
 
