@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::check::Verdict;
 use crate::compartment::Found;
 use crate::environment::Variable;
+use crate::probing::Failed;
 use crate::run::Run;
 use crate::timestamp::Timestamp;
 
@@ -21,15 +22,6 @@ pub enum Step {
     Kill,
 }
 
-/// Which of the launcher's own probes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Probing {
-    /// The liveness probe.
-    Liveness,
-    /// The startup probe.
-    Startup,
-}
-
 /// What happens while `run` waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signal {
@@ -40,8 +32,8 @@ pub enum Signal {
     /// The console closes or the system shuts down; hcsshim sends this to every process of a container that
     /// it stops, and ends them 5 seconds later (`internal/jobcontainers/jobcontainer.go`, `shutdown`).
     Closing,
-    /// A probe failed as often as its threshold says, with the last attempt's reason.
-    ProbeFailed(Probing, String),
+    /// A probe failed as often as its threshold says.
+    ProbeFailed(Failed),
     /// A probe could not be made in the compartment, so it was not made at all.
     ProbeAstray(String),
 }

@@ -25,7 +25,7 @@ use crate::report::{Circumstances, line};
 use crate::run::{Cplauncher, Hook, Run};
 use crate::status::{Anchor, Reader, Reading};
 
-pub use machine::{Job, Machine, Probing, Signal, Step, Target};
+pub use machine::{Job, Machine, Signal, Step, Target};
 
 /// How long until a status that is not there is looked for again.
 const STATUS_PAUSE: Duration = Duration::from_millis(100);

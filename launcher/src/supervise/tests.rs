@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use super::*;
 use crate::compartment::{self, Way, tests::node_with_compartment_5};
-use crate::probe::{Action, Probe};
+use crate::probing::{Failed, Which};
 use crate::timestamp::Timestamp;
 
 const STATUS: &str = r#"{"ip":"10.244.1.7","started":"2026-11-21T10:00:00Z","uid":"a-b"}"#;
@@ -489,38 +489,26 @@ fn another_anchor_ends_the_target_at_once() {
     }
 }
 
-fn probe(grace: Option<u32>) -> Probe {
-    Probe {
-        action: Action::Tcp { port: 80 },
-        initial_delay: 0,
-        period: 10,
-        timeout: 1,
-        failure_threshold: 3,
-        success_threshold: 1,
+fn failed(which: Which, why: &str, grace: Option<u32>) -> Signal {
+    Signal::ProbeFailed(Failed {
+        which,
+        times: 3,
+        why: why.to_owned(),
         grace,
-    }
+    })
 }
 
 #[test]
 fn a_failed_probe_asks_first_and_ends_after_the_grace() {
     for (which, exit, own, pods, after) in [
-        (Probing::Liveness, Exit::LivenessFailed, None, Some(12), 12),
-        (
-            Probing::Liveness,
-            Exit::LivenessFailed,
-            Some(4),
-            Some(12),
-            4,
-        ),
-        (Probing::Startup, Exit::StartupFailed, None, None, 30),
-        (Probing::Startup, Exit::StartupFailed, Some(0), Some(12), 0),
+        (Which::Liveness, Exit::LivenessFailed, None, Some(12), 12),
+        (Which::Liveness, Exit::LivenessFailed, Some(4), Some(12), 4),
+        (Which::Startup, Exit::StartupFailed, None, None, 30),
+        (Which::Startup, Exit::StartupFailed, Some(0), Some(12), 0),
     ] {
         let mut run = run();
-        run.liveness = Some(probe(own));
-        run.startup = Some(probe(own));
         run.grace_seconds = pods;
-        let why = "http status 503".to_owned();
-        let stage = stage([(50, Signal::ProbeFailed(which, why))]);
+        let stage = stage([(50, failed(which, "http status 503", own))]);
         let log = through_the_middle(&["ask", "end", "end", "leave"]);
         let end = ends(&run, stage, exit, "http status 503", &log);
         assert_eq!(end, seconds(50 + after));
@@ -529,8 +517,7 @@ fn a_failed_probe_asks_first_and_ends_after_the_grace() {
 
 #[test]
 fn a_failed_probe_is_the_reason_even_if_the_target_then_ends_well() {
-    let why = "no answer".to_owned();
-    let failed = Signal::ProbeFailed(Probing::Liveness, why);
+    let failed = failed(Which::Liveness, "no answer", None);
     let stage = stage([(50, failed.clone()), (51, failed), (52, Signal::Exited(0))]);
     let log = through_the_middle(&["ask", "end", "leave"]);
     let end = ends(&run(), stage, Exit::LivenessFailed, "no answer", &log);
@@ -552,7 +539,7 @@ fn a_probe_that_would_go_elsewhere_ends_the_target() {
 
 #[test]
 fn a_stop_drains_asks_and_waits_for_the_target() {
-    let failed = Signal::ProbeFailed(Probing::Liveness, "it is stopping".to_owned());
+    let failed = failed(Which::Liveness, "it is stopping", None);
     let mut stage = stage([
         (10, Signal::Stop(Step::Drain)),
         (12, failed.clone()),

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Failure, Job, Machine, Probing, Signal, Step};
+use super::{Failure, Job, Machine, Signal, Step};
 use crate::exit::Exit;
+use crate::probing::Failed;
 use crate::run::Run;
 use crate::status::{Anchor, Reader, Reading};
 
@@ -73,15 +74,11 @@ pub(super) fn watch<M: Machine>(
             // As for the kubelet, no probe counts in what is being stopped.
             Some(Signal::ProbeFailed(..) | Signal::ProbeAstray(_))
                 if draining || asked.is_some() => {}
-            Some(Signal::ProbeFailed(which, why)) => {
-                let (exit, probe) = match which {
-                    Probing::Liveness => (Exit::LivenessFailed, &run.liveness),
-                    Probing::Startup => (Exit::StartupFailed, &run.startup),
-                };
-                let own = probe.as_ref().and_then(|probe| probe.grace);
-                let grace = own.or(run.grace_seconds).unwrap_or(GRACE);
+            Some(Signal::ProbeFailed(failed)) => {
+                let grace = failed.grace.or(run.grace_seconds).unwrap_or(GRACE);
                 let latest = now + Duration::from_secs(grace.into());
-                ask(&mut asked, job, Some(latest), Some((exit, why)));
+                let failure = (failed.which.exit(), words(&failed));
+                ask(&mut asked, job, Some(latest), Some(failure));
             }
             Some(Signal::ProbeAstray(why)) => {
                 job.end();
@@ -116,4 +113,9 @@ fn too_slow() -> Failure {
     let why =
         "the program was still there at the end of the time that it had to stop, and was ended";
     (Exit::StopTimeout, why.to_owned())
+}
+
+fn words(failed: &Failed) -> String {
+    let (probe, times, why) = (failed.which.word(), failed.times, &failed.why);
+    format!("the {probe} probe failed, {times} in a row; the last: {why}")
 }
