@@ -19,6 +19,7 @@
 //! - [`stop`]: how the preStop hook reaches a running launcher.
 //! - [`probing`]: carrying a probe out, by the kubelet's rules.
 //! - [`program`], [`command_line`], [`environment`]: which file a target is, and how it is started.
+//! - [`install`](mod@install): how the launcher gets to where containers find it.
 //! - [`report`]: the one line that says why the launcher failed.
 //! - [`json`], [`timestamp`]: just enough of both.
 //!
@@ -32,6 +33,7 @@ pub mod compartment;
 pub mod environment;
 pub mod exit;
 pub mod expand;
+pub mod install;
 pub mod json;
 pub mod names;
 mod options;
