@@ -12,8 +12,8 @@ impl<T: Read + Write> Connection for T {}
 /// Puts TLS on a connection, **without verifying the certificate**, as the kubelet does for probes
 /// (`InsecureSkipVerify`, pkg/probe/http/http.go): a probe asks whether a program answers, not who it is.
 ///
-/// Whoever implements it reports an end without `close_notify` as [`io::ErrorKind::UnexpectedEof`], and says no
-/// server name (SNI): the host is an IP address.
+/// Whoever implements it reports an end within a record as [`io::ErrorKind::UnexpectedEof`], and says no server name
+/// (SNI): the host is an IP address.
 pub trait Tls {
     /// Makes the handshake. All of it lies within the connection's deadline.
     fn client(&self, plain: Timed) -> io::Result<Box<dyn Connection>>;
