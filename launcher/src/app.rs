@@ -17,11 +17,17 @@ pub(crate) fn main() -> ! {
     std::panic::set_hook(Box::new(|error| {
         // A panic ends the process without dropping anything.
         win::leave_at_once();
-        say(&line(Exit::System, &Circumstances::default(), &error.to_string()));
+        say(&line(
+            Exit::System,
+            &Circumstances::default(),
+            &error.to_string(),
+        ));
         end(Exit::System.code());
     }));
-    let args: Result<Vec<String>, OsString> =
-        std::env::args_os().skip(1).map(OsString::into_string).collect();
+    let args: Result<Vec<String>, OsString> = std::env::args_os()
+        .skip(1)
+        .map(OsString::into_string)
+        .collect();
     let code = match args {
         Ok(args) => dispatch(&args),
         Err(odd) => {
@@ -34,7 +40,11 @@ pub(crate) fn main() -> ! {
 
 fn dispatch(args: &[String]) -> u32 {
     if args.first().is_some_and(|first| first == check::COMMAND) {
-        let own = || Compartments::load().and_then(Compartments::current).unwrap_or(0);
+        let own = || {
+            Compartments::load()
+                .and_then(Compartments::current)
+                .unwrap_or(0)
+        };
         return check::carry_out(args, own, check::PATIENCE).code();
     }
     let unknown = Circumstances::default;
@@ -95,7 +105,10 @@ fn meeting_point(container: &str) -> Result<Names, Failure> {
         Ok(uid) if !uid.is_empty() => Ok(Names::new(&uid, container)),
         _ => Err((
             Exit::Usage,
-            format!("the variable {} is not set: the webhook sets it", names::POD_UID),
+            format!(
+                "the variable {} is not set: the webhook sets it",
+                names::POD_UID
+            ),
         )),
     }
 }

@@ -46,7 +46,11 @@ pub(super) fn failed(call: &str) -> String {
 
 /// Whether a call that returns a `BOOL` went well; else why not.
 pub(super) fn done(result: i32, call: &str) -> Result<(), String> {
-    if result == 0 { Err(failed(call)) } else { Ok(()) }
+    if result == 0 {
+        Err(failed(call))
+    } else {
+        Ok(())
+    }
 }
 
 /// What a call that returns an error's code failed with.

@@ -118,7 +118,11 @@ fn active(job: &Handle) -> u32 {
             null_mut(),
         )
     };
-    if result == 0 { 0 } else { counts.ActiveProcesses }
+    if result == 0 {
+        0
+    } else {
+        counts.ActiveProcesses
+    }
 }
 
 impl Job for TargetJob {

@@ -64,7 +64,10 @@ impl Process {
 pub(super) fn spawn(spawn: &Spawn<'_>) -> Result<Process, String> {
     let nul = nul()?;
     let (out, err) = if spawn.output {
-        (inheritable(STD_OUTPUT_HANDLE), inheritable(STD_ERROR_HANDLE))
+        (
+            inheritable(STD_OUTPUT_HANDLE),
+            inheritable(STD_ERROR_HANDLE),
+        )
     } else {
         (None, None)
     };
@@ -98,7 +101,8 @@ pub(super) fn spawn(spawn: &Spawn<'_>) -> Result<Process, String> {
     let block = spawn.environment.as_deref().map(block);
     let mut made = PROCESS_INFORMATION::default();
     // In a group of its own, so that CTRL_BREAK can be sent to it alone.
-    let flags = EXTENDED_STARTUPINFO_PRESENT | CREATE_UNICODE_ENVIRONMENT | CREATE_NEW_PROCESS_GROUP;
+    let flags =
+        EXTENDED_STARTUPINFO_PRESENT | CREATE_UNICODE_ENVIRONMENT | CREATE_NEW_PROCESS_GROUP;
     // SAFETY: the texts end with a NUL, the block with two; the line may be written to; all that the startup
     // information points to lives until after the call.
     let started = unsafe {
@@ -134,7 +138,10 @@ fn nul() -> Result<Handle, String> {
         bInheritHandle: 1,
     };
     let name = wide("NUL");
-    let (access, share) = (GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE);
+    let (access, share) = (
+        GENERIC_READ | GENERIC_WRITE,
+        FILE_SHARE_READ | FILE_SHARE_WRITE,
+    );
     // SAFETY: the name ends with a NUL, the attributes live through the call, and the handle is ours.
     unsafe {
         let file = CreateFileW(
@@ -199,7 +206,10 @@ impl Attributes {
             InitializeProcThreadAttributeList(null_mut(), count, 0, &raw mut size);
             let mut memory = vec![0_usize; size.div_ceil(size_of::<usize>())];
             let list = memory.as_mut_ptr().cast();
-            done(InitializeProcThreadAttributeList(list, count, 0, &raw mut size), CALL)?;
+            done(
+                InitializeProcThreadAttributeList(list, count, 0, &raw mut size),
+                CALL,
+            )?;
             Ok(Self { memory })
         }
     }
