@@ -17,16 +17,22 @@ pub(crate) fn main() -> ! {
     std::panic::set_hook(Box::new(|error| {
         // A panic ends the process without dropping anything.
         win::leave_at_once();
-        say(&line(Exit::System, &Circumstances::default(), &error.to_string()));
+        say(&line(
+            Exit::System,
+            &Circumstances::default(),
+            &error.to_string(),
+        ));
         end(Exit::System.code());
     }));
-    let args: Result<Vec<String>, OsString> =
-        std::env::args_os().skip(1).map(OsString::into_string).collect();
+    let args: Result<Vec<String>, OsString> = std::env::args_os()
+        .skip(1)
+        .map(OsString::into_string)
+        .collect();
     let code = match args {
         Ok(args) => dispatch(&args),
         Err(odd) => {
             let why = format!("the argument {} is no Unicode", odd.display());
-            fail((Exit::Usage, why), Circumstances::default())
+            fail((Exit::Usage, why), &Circumstances::default())
         }
     };
     end(code)
@@ -34,7 +40,11 @@ pub(crate) fn main() -> ! {
 
 fn dispatch(args: &[String]) -> u32 {
     if args.first().is_some_and(|first| first == check::COMMAND) {
-        let own = || Compartments::load().and_then(Compartments::current).unwrap_or(0);
+        let own = || {
+            Compartments::load()
+                .and_then(Compartments::current)
+                .unwrap_or(0)
+        };
         return check::carry_out(args, own, check::PATIENCE).code();
     }
     let unknown = Circumstances::default;
@@ -45,9 +55,13 @@ fn dispatch(args: &[String]) -> u32 {
                 container: Some(asked.container.clone()),
                 ..unknown()
             };
-            code(stop(&asked), known)
+            code(stop(&asked), &known)
         }
-        Err(error) => fail((Exit::Usage, error.to_string()), unknown()),
+        Ok(Command::Probe(_) | Command::Install(_)) => {
+            let why = "this build of the launcher cannot do that";
+            fail((Exit::System, why.to_owned()), &unknown())
+        }
+        Err(error) => fail((Exit::Usage, error.to_string()), &unknown()),
     }
 }
 
@@ -73,7 +87,7 @@ fn run(asked: &Run) -> u32 {
                 program: asked.argv.first().cloned(),
                 ..Circumstances::default()
             };
-            fail(failure, known)
+            fail(failure, &known)
         }
     }
 }
@@ -95,18 +109,21 @@ fn meeting_point(container: &str) -> Result<Names, Failure> {
         Ok(uid) if !uid.is_empty() => Ok(Names::new(&uid, container)),
         _ => Err((
             Exit::Usage,
-            format!("the variable {} is not set: the webhook sets it", names::POD_UID),
+            format!(
+                "the variable {} is not set: the webhook sets it",
+                names::POD_UID
+            ),
         )),
     }
 }
 
-fn code(result: Result<(), Failure>, known: Circumstances) -> u32 {
+fn code(result: Result<(), Failure>, known: &Circumstances) -> u32 {
     result.map_or_else(|failure| fail(failure, known), |()| 0)
 }
 
 /// Says why, and gives the code.
-fn fail((exit, why): Failure, known: Circumstances) -> u32 {
-    say(&line(exit, &known, &why));
+fn fail((exit, why): Failure, known: &Circumstances) -> u32 {
+    say(&line(exit, known, &why));
     exit.code()
 }
 

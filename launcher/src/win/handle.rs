@@ -46,7 +46,11 @@ pub(super) fn failed(call: &str) -> String {
 
 /// Whether a call that returns a `BOOL` went well; else why not.
 pub(super) fn done(result: i32, call: &str) -> Result<(), String> {
-    if result == 0 { Err(failed(call)) } else { Ok(()) }
+    if result == 0 {
+        Err(failed(call))
+    } else {
+        Ok(())
+    }
 }
 
 /// What a call that returns an error's code failed with.
@@ -56,6 +60,12 @@ pub(super) fn code(code: u32, call: &str) -> Result<(), String> {
         Ok(code) => Err(format!("{call}: {}", io::Error::from_raw_os_error(code))),
         Err(_) => Err(format!("{call}: {code:#010x}")),
     }
+}
+
+/// The size of a value as Windows counts it.
+pub(super) fn size<T: ?Sized>(value: &T) -> u32 {
+    // Structures and short lists only.
+    u32::try_from(size_of_val(value)).unwrap_or(u32::MAX)
 }
 
 /// A text as Windows takes it.

@@ -73,7 +73,10 @@ impl Hcn {
             return Ok(());
         }
         let record = record.map_or_else(String::new, |record| format!(" {record}"));
-        Err(format!("{}: {result:#010x}{record}", call.to_string_lossy()))
+        Err(format!(
+            "{}: {result:#010x}{record}",
+            call.to_string_lossy()
+        ))
     }
 
     fn document(self, kind: &Kind, id: Guid) -> Result<String, String> {
@@ -86,8 +89,8 @@ impl Hcn {
         };
         let query = wide(QUERY);
         let (mut object, mut made, mut record) = (null_mut(), null_mut(), null_mut());
-        let [open, ask, close] = [kind.open, kind.query, kind.close]
-            .map(|name| self.network.function(name));
+        let [open, ask, close] =
+            [kind.open, kind.query, kind.close].map(|name| self.network.function(name));
         let (open, ask, close) = (open?, ask?, close?);
         // SAFETY: the functions are of these types (computenetwork.h); what they write to lives through the
         // calls, and the object is used between its opening and its one closing only.

@@ -24,7 +24,7 @@ use windows_sys::Win32::System::Threading::{
     STARTF_USESTDHANDLES, STARTUPINFOEXW, UpdateProcThreadAttribute, WaitForSingleObject,
 };
 
-use super::handle::{Handle, done, wide};
+use super::handle::{Handle, done, size, wide};
 use native_host_launcher::CommandLine;
 use native_host_launcher::environment::Variable;
 
@@ -64,7 +64,10 @@ impl Process {
 pub(super) fn spawn(spawn: &Spawn<'_>) -> Result<Process, String> {
     let nul = nul()?;
     let (out, err) = if spawn.output {
-        (inheritable(STD_OUTPUT_HANDLE), inheritable(STD_ERROR_HANDLE))
+        (
+            inheritable(STD_OUTPUT_HANDLE),
+            inheritable(STD_ERROR_HANDLE),
+        )
     } else {
         (None, None)
     };
@@ -85,7 +88,7 @@ pub(super) fn spawn(spawn: &Spawn<'_>) -> Result<Process, String> {
         lpAttributeList: attributes.list(),
         ..STARTUPINFOEXW::default()
     };
-    startup.StartupInfo.cb = size_of::<STARTUPINFOEXW>() as u32;
+    startup.StartupInfo.cb = size(&startup);
     startup.StartupInfo.dwFlags = STARTF_USESTDHANDLES;
     [
         startup.StartupInfo.hStdInput,
@@ -98,7 +101,8 @@ pub(super) fn spawn(spawn: &Spawn<'_>) -> Result<Process, String> {
     let block = spawn.environment.as_deref().map(block);
     let mut made = PROCESS_INFORMATION::default();
     // In a group of its own, so that CTRL_BREAK can be sent to it alone.
-    let flags = EXTENDED_STARTUPINFO_PRESENT | CREATE_UNICODE_ENVIRONMENT | CREATE_NEW_PROCESS_GROUP;
+    let flags =
+        EXTENDED_STARTUPINFO_PRESENT | CREATE_UNICODE_ENVIRONMENT | CREATE_NEW_PROCESS_GROUP;
     // SAFETY: the texts end with a NUL, the block with two; the line may be written to; all that the startup
     // information points to lives until after the call.
     let started = unsafe {
@@ -128,13 +132,16 @@ pub(super) fn spawn(spawn: &Spawn<'_>) -> Result<Process, String> {
 
 /// The NUL device, for a child.
 fn nul() -> Result<Handle, String> {
-    let security = SECURITY_ATTRIBUTES {
-        nLength: size_of::<SECURITY_ATTRIBUTES>() as u32,
-        lpSecurityDescriptor: null_mut(),
+    let mut security = SECURITY_ATTRIBUTES {
         bInheritHandle: 1,
+        ..SECURITY_ATTRIBUTES::default()
     };
+    security.nLength = size(&security);
     let name = wide("NUL");
-    let (access, share) = (GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE);
+    let (access, share) = (
+        GENERIC_READ | GENERIC_WRITE,
+        FILE_SHARE_READ | FILE_SHARE_WRITE,
+    );
     // SAFETY: the name ends with a NUL, the attributes live through the call, and the handle is ours.
     unsafe {
         let file = CreateFileW(
@@ -199,7 +206,10 @@ impl Attributes {
             InitializeProcThreadAttributeList(null_mut(), count, 0, &raw mut size);
             let mut memory = vec![0_usize; size.div_ceil(size_of::<usize>())];
             let list = memory.as_mut_ptr().cast();
-            done(InitializeProcThreadAttributeList(list, count, 0, &raw mut size), CALL)?;
+            done(
+                InitializeProcThreadAttributeList(list, count, 0, &raw mut size),
+                CALL,
+            )?;
             Ok(Self { memory })
         }
     }

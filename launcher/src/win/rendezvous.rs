@@ -5,7 +5,8 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use windows_sys::Win32::Foundation::{
-    ERROR_ALREADY_EXISTS, ERROR_FILE_NOT_FOUND, GetLastError, WAIT_ABANDONED, WAIT_OBJECT_0, WAIT_TIMEOUT,
+    ERROR_ALREADY_EXISTS, ERROR_FILE_NOT_FOUND, GetLastError, WAIT_ABANDONED, WAIT_OBJECT_0,
+    WAIT_TIMEOUT,
 };
 use windows_sys::Win32::System::Threading::{
     CreateEventW, CreateMutexW, EVENT_MODIFY_STATE, OpenEventW, OpenMutexW, ReleaseMutex,
@@ -47,8 +48,7 @@ impl Serving {
         // Last: who finds it finds the events too.
         let name = wide(&names.running);
         // SAFETY: the name ends with a NUL; what comes back is a handle of ours, or null.
-        let mutex =
-            unsafe { Handle::own(CreateMutexW(null(), 0, name.as_ptr()), "CreateMutexW")? };
+        let mutex = unsafe { Handle::own(CreateMutexW(null(), 0, name.as_ptr()), "CreateMutexW")? };
         // SAFETY: the handle lives through the call.
         match unsafe { WaitForSingleObject(mutex.raw(), FORMER) } {
             WAIT_OBJECT_0 | WAIT_ABANDONED => {}
@@ -81,8 +81,9 @@ fn listen(mut events: Vec<(Step, Handle)>, to: &Sender<Signal>) {
     const FOR_EVER: u32 = u32::MAX;
     while !events.is_empty() {
         let handles: Vec<_> = events.iter().map(|(_, event)| event.raw()).collect();
+        let count = u32::try_from(handles.len()).unwrap_or(0);
         // SAFETY: three handles at most, open as long as `events` has them.
-        let which = unsafe { WaitForMultipleObjects(handles.len() as u32, handles.as_ptr(), 0, FOR_EVER) };
+        let which = unsafe { WaitForMultipleObjects(count, handles.as_ptr(), 0, FOR_EVER) };
         let at = (which - WAIT_OBJECT_0) as usize;
         if at >= events.len() {
             return;

@@ -34,5 +34,9 @@ fn folder(call: impl Fn(*mut u16) -> u32) -> String {
 pub(super) fn booted() -> Timestamp {
     // SAFETY: it takes nothing and cannot fail.
     let up = Duration::from_millis(unsafe { GetTickCount64() });
-    Timestamp::of(SystemTime::now().checked_sub(up).unwrap_or(SystemTime::UNIX_EPOCH))
+    Timestamp::of(
+        SystemTime::now()
+            .checked_sub(up)
+            .unwrap_or(SystemTime::UNIX_EPOCH),
+    )
 }

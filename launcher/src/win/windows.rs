@@ -36,7 +36,10 @@ pub(super) fn close(processes: &[u32]) -> Result<(), String> {
             post: std::mem::transmute::<Function, Post>(post),
         };
         let all = std::mem::transmute::<Function, Enumerate>(all);
-        all(Some(visit), (&raw const search).expose_provenance().cast_signed());
+        all(
+            Some(visit),
+            (&raw const search).expose_provenance().cast_signed(),
+        );
     }
     Ok(())
 }
