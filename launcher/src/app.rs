@@ -32,7 +32,7 @@ pub(crate) fn main() -> ! {
         Ok(args) => dispatch(&args),
         Err(odd) => {
             let why = format!("the argument {} is no Unicode", odd.display());
-            fail((Exit::Usage, why), Circumstances::default())
+            fail((Exit::Usage, why), &Circumstances::default())
         }
     };
     end(code)
@@ -55,9 +55,13 @@ fn dispatch(args: &[String]) -> u32 {
                 container: Some(asked.container.clone()),
                 ..unknown()
             };
-            code(stop(&asked), known)
+            code(stop(&asked), &known)
         }
-        Err(error) => fail((Exit::Usage, error.to_string()), unknown()),
+        Ok(Command::Probe(_) | Command::Install(_)) => {
+            let why = "this build of the launcher cannot do that";
+            fail((Exit::System, why.to_owned()), &unknown())
+        }
+        Err(error) => fail((Exit::Usage, error.to_string()), &unknown()),
     }
 }
 
@@ -83,7 +87,7 @@ fn run(asked: &Run) -> u32 {
                 program: asked.argv.first().cloned(),
                 ..Circumstances::default()
             };
-            fail(failure, known)
+            fail(failure, &known)
         }
     }
 }
@@ -113,13 +117,13 @@ fn meeting_point(container: &str) -> Result<Names, Failure> {
     }
 }
 
-fn code(result: Result<(), Failure>, known: Circumstances) -> u32 {
+fn code(result: Result<(), Failure>, known: &Circumstances) -> u32 {
     result.map_or_else(|failure| fail(failure, known), |()| 0)
 }
 
 /// Says why, and gives the code.
-fn fail((exit, why): Failure, known: Circumstances) -> u32 {
-    say(&line(exit, &known, &why));
+fn fail((exit, why): Failure, known: &Circumstances) -> u32 {
+    say(&line(exit, known, &why));
     exit.code()
 }
 

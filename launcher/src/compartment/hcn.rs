@@ -43,25 +43,21 @@ impl Guid {
             .strip_prefix('{')
             .and_then(|text| text.strip_suffix('}'))
             .unwrap_or(text);
-        let parts: Vec<&str> = bare.split('-').collect();
-        let [a, b, c, d, e] = parts[..] else {
-            return None;
+        let mut parts = bare.split('-');
+        let mut number = |length: usize| {
+            let part = parts.next()?;
+            let hex = part.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let digits = Some(part).filter(|part| hex && part.len() == length)?;
+            u64::from_str_radix(digits, 16).ok()
         };
-        let lengths = [(a, 8), (b, 4), (c, 4), (d, 4), (e, 12)];
-        let fits = |(part, length): &(&str, usize)| {
-            part.len() == *length && part.bytes().all(|byte| byte.is_ascii_hexdigit())
-        };
-        if !lengths.iter().all(fits) {
-            return None;
-        }
-        let number = |part| u64::from_str_radix(part, 16).ok();
-        let rest = number(d)? << 48 | number(e)?;
-        Some(Self {
-            data: (
-                number(a)?.try_into().ok()?,
-                number(b)?.try_into().ok()?,
-                number(c)?.try_into().ok()?,
-            ),
+        let data = (
+            number(8)?.try_into().ok()?,
+            number(4)?.try_into().ok()?,
+            number(4)?.try_into().ok()?,
+        );
+        let rest = number(4)? << 48 | number(12)?;
+        parts.next().is_none().then_some(Self {
+            data,
             rest: rest.to_be_bytes(),
         })
     }
@@ -74,10 +70,13 @@ impl Guid {
 
 impl fmt::Display for Guid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (a, b, c) = self.data;
+        let (data1, data2, data3) = self.data;
         let rest = u64::from_be_bytes(self.rest);
-        let (d, e) = (rest >> 48, rest & 0xffff_ffff_ffff);
-        write!(f, "{a:08x}-{b:04x}-{c:04x}-{d:04x}-{e:012x}")
+        let (data4, node) = (rest >> 48, rest & 0xffff_ffff_ffff);
+        write!(
+            f,
+            "{data1:08x}-{data2:04x}-{data3:04x}-{data4:04x}-{node:012x}"
+        )
     }
 }
 

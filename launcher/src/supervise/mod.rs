@@ -124,12 +124,10 @@ fn wait<M: Machine>(
         if now >= deadline {
             return Err(missing);
         }
-        match machine.next(deadline.min(now + pause)) {
-            Some(Signal::Stop(_) | Signal::Closing) => {
-                let (exit, why) = missing;
-                return Err((exit, format!("told to stop while it waited: {why}")));
-            }
-            _ => {}
+        let signal = machine.next(deadline.min(now + pause));
+        if let Some(Signal::Stop(_) | Signal::Closing) = signal {
+            let (exit, why) = missing;
+            return Err((exit, format!("told to stop while it waited: {why}")));
         }
     }
 }

@@ -62,6 +62,12 @@ pub(super) fn code(code: u32, call: &str) -> Result<(), String> {
     }
 }
 
+/// The size of a value as Windows counts it.
+pub(super) fn size<T: ?Sized>(value: &T) -> u32 {
+    // Structures and short lists only.
+    u32::try_from(size_of_val(value)).unwrap_or(u32::MAX)
+}
+
 /// A text as Windows takes it.
 pub(super) fn wide(text: &str) -> Vec<u16> {
     text.encode_utf16().chain([0]).collect()

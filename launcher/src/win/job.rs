@@ -13,7 +13,7 @@ use windows_sys::Win32::System::JobObjects::{
     SetInformationJobObject, TerminateJobObject,
 };
 
-use super::handle::{Handle, done};
+use super::handle::{Handle, done, size};
 use super::process::{Process, Spawn, spawn};
 use super::{Compartments, console, system, windows};
 use native_host_launcher::check::{PATIENCE, Verdict, to_args};
@@ -62,7 +62,7 @@ impl TargetJob {
                 job.raw(),
                 JobObjectExtendedLimitInformation,
                 (&raw const limits).cast(),
-                size_of_val(&limits) as u32,
+                size(&limits),
             )
         };
         done(result, "SetInformationJobObject")?;
@@ -85,12 +85,13 @@ impl TargetJob {
                 self.job.raw(),
                 JobObjectBasicProcessIdList,
                 list.as_mut_ptr().cast(),
-                size_of_val(&list) as u32,
+                size(&list),
                 null_mut(),
             );
         }
         let count = (list[0] >> 32).min(MOST);
-        list[1..=count].iter().map(|&id| id as u32).collect()
+        let ids = list[1..=count].iter();
+        ids.filter_map(|&id| u32::try_from(id).ok()).collect()
     }
 }
 
@@ -114,7 +115,7 @@ fn active(job: &Handle) -> u32 {
             job.raw(),
             JobObjectBasicAccountingInformation,
             (&raw mut counts).cast(),
-            size_of_val(&counts) as u32,
+            size(&counts),
             null_mut(),
         )
     };

@@ -14,6 +14,7 @@ mod machine;
 mod process;
 mod rendezvous;
 mod system;
+mod tls;
 mod windows;
 
 pub(crate) use compartments::Compartments;

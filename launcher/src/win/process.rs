@@ -24,7 +24,7 @@ use windows_sys::Win32::System::Threading::{
     STARTF_USESTDHANDLES, STARTUPINFOEXW, UpdateProcThreadAttribute, WaitForSingleObject,
 };
 
-use super::handle::{Handle, done, wide};
+use super::handle::{Handle, done, size, wide};
 use native_host_launcher::CommandLine;
 use native_host_launcher::environment::Variable;
 
@@ -88,7 +88,7 @@ pub(super) fn spawn(spawn: &Spawn<'_>) -> Result<Process, String> {
         lpAttributeList: attributes.list(),
         ..STARTUPINFOEXW::default()
     };
-    startup.StartupInfo.cb = size_of::<STARTUPINFOEXW>() as u32;
+    startup.StartupInfo.cb = size(&startup);
     startup.StartupInfo.dwFlags = STARTF_USESTDHANDLES;
     [
         startup.StartupInfo.hStdInput,
@@ -132,11 +132,11 @@ pub(super) fn spawn(spawn: &Spawn<'_>) -> Result<Process, String> {
 
 /// The NUL device, for a child.
 fn nul() -> Result<Handle, String> {
-    let security = SECURITY_ATTRIBUTES {
-        nLength: size_of::<SECURITY_ATTRIBUTES>() as u32,
-        lpSecurityDescriptor: null_mut(),
+    let mut security = SECURITY_ATTRIBUTES {
         bInheritHandle: 1,
+        ..SECURITY_ATTRIBUTES::default()
     };
+    security.nLength = size(&security);
     let name = wide("NUL");
     let (access, share) = (
         GENERIC_READ | GENERIC_WRITE,

@@ -81,9 +81,9 @@ fn listen(mut events: Vec<(Step, Handle)>, to: &Sender<Signal>) {
     const FOR_EVER: u32 = u32::MAX;
     while !events.is_empty() {
         let handles: Vec<_> = events.iter().map(|(_, event)| event.raw()).collect();
+        let count = u32::try_from(handles.len()).unwrap_or(0);
         // SAFETY: three handles at most, open as long as `events` has them.
-        let which =
-            unsafe { WaitForMultipleObjects(handles.len() as u32, handles.as_ptr(), 0, FOR_EVER) };
+        let which = unsafe { WaitForMultipleObjects(count, handles.as_ptr(), 0, FOR_EVER) };
         let at = (which - WAIT_OBJECT_0) as usize;
         if at >= events.len() {
             return;

@@ -10,19 +10,24 @@ use std::io::{self, Read, Write};
 use std::ptr::null_mut;
 
 use windows_sys::Win32::Foundation::{
-    SEC_E_ALGORITHM_MISMATCH, SEC_E_ILLEGAL_MESSAGE, SEC_E_INCOMPLETE_MESSAGE, SEC_E_INVALID_TOKEN, SEC_E_OK,
-    SEC_I_CONTEXT_EXPIRED, SEC_I_CONTINUE_NEEDED, SEC_I_INCOMPLETE_CREDENTIALS, SEC_I_RENEGOTIATE,
+    SEC_E_ALGORITHM_MISMATCH, SEC_E_ILLEGAL_MESSAGE, SEC_E_INCOMPLETE_MESSAGE, SEC_E_INVALID_TOKEN,
+    SEC_E_OK, SEC_I_CONTEXT_EXPIRED, SEC_I_CONTINUE_NEEDED, SEC_I_INCOMPLETE_CREDENTIALS,
+    SEC_I_RENEGOTIATE,
 };
 use windows_sys::Win32::Security::Authentication::Identity::{
-    INIT_SECURITY_INTERFACE_W, ISC_REQ_CONFIDENTIALITY, ISC_REQ_MANUAL_CRED_VALIDATION, ISC_REQ_REPLAY_DETECT,
-    ISC_REQ_SEQUENCE_DETECT, ISC_REQ_STREAM, ISC_REQ_USE_SUPPLIED_CREDS, SCH_CRED_MANUAL_CRED_VALIDATION,
-    SCH_CRED_NO_DEFAULT_CREDS, SCH_CREDENTIALS, SCH_CREDENTIALS_VERSION, SCHANNEL_CRED, SCHANNEL_CRED_VERSION,
-    SCHANNEL_SHUTDOWN, SECBUFFER_DATA, SECBUFFER_EMPTY, SECBUFFER_EXTRA, SECBUFFER_STREAM_HEADER,
-    SECBUFFER_STREAM_TRAILER, SECBUFFER_TOKEN, SECBUFFER_VERSION, SECPKG_ATTR_STREAM_SIZES, SECPKG_CRED_OUTBOUND,
-    SecBuffer, SecBufferDesc, SecPkgContext_StreamSizes, SecurityFunctionTableW, UNISP_NAME_W,
+    INIT_SECURITY_INTERFACE_W, ISC_REQ_CONFIDENTIALITY, ISC_REQ_MANUAL_CRED_VALIDATION,
+    ISC_REQ_REPLAY_DETECT, ISC_REQ_SEQUENCE_DETECT, ISC_REQ_STREAM, ISC_REQ_USE_SUPPLIED_CREDS,
+    SCH_CRED_MANUAL_CRED_VALIDATION, SCH_CRED_NO_DEFAULT_CREDS, SCH_CREDENTIALS,
+    SCH_CREDENTIALS_VERSION, SCHANNEL_CRED, SCHANNEL_CRED_VERSION, SCHANNEL_SHUTDOWN,
+    SECBUFFER_DATA, SECBUFFER_EMPTY, SECBUFFER_EXTRA, SECBUFFER_STREAM_HEADER,
+    SECBUFFER_STREAM_TRAILER, SECBUFFER_TOKEN, SECBUFFER_VERSION, SECPKG_ATTR_STREAM_SIZES,
+    SECPKG_CRED_OUTBOUND, SecBuffer, SecBufferDesc, SecPkgContext_StreamSizes,
+    SecurityFunctionTableW, UNISP_NAME_W,
 };
 use windows_sys::Win32::Security::Credentials::SecHandle;
-use windows_sys::Win32::System::LibraryLoader::{GetProcAddress, LOAD_LIBRARY_SEARCH_SYSTEM32, LoadLibraryExW};
+use windows_sys::Win32::System::LibraryLoader::{
+    GetProcAddress, LOAD_LIBRARY_SEARCH_SYSTEM32, LoadLibraryExW,
+};
 use windows_sys::core::{HRESULT, s, w};
 
 use native_host_launcher::probing::{Connection, Timed, Tls};
@@ -67,7 +72,8 @@ impl Tls for Schannel {
 /// The library's functions.
 fn table() -> io::Result<&'static SecurityFunctionTableW> {
     // SAFETY: a name of a library, ended by NUL; it stays loaded for as long as the process lives.
-    let library = unsafe { LoadLibraryExW(w!("secur32.dll"), null_mut(), LOAD_LIBRARY_SEARCH_SYSTEM32) };
+    let library =
+        unsafe { LoadLibraryExW(w!("secur32.dll"), null_mut(), LOAD_LIBRARY_SEARCH_SYSTEM32) };
     if library.is_null() {
         return Err(io::Error::last_os_error());
     }
@@ -178,14 +184,20 @@ impl Context {
         let table = self.credentials.table;
         let initialize = there(table.InitializeSecurityContextW)?;
         let mut token = vec![0; ROOM];
-        let mut inputs = [buffer(SECBUFFER_TOKEN, input), buffer(SECBUFFER_EMPTY, &mut [])];
+        let mut inputs = [
+            buffer(SECBUFFER_TOKEN, input),
+            buffer(SECBUFFER_EMPTY, &mut []),
+        ];
         let mut outputs = [buffer(SECBUFFER_TOKEN, &mut token)];
         let mut given = describe(&mut inputs);
         let mut wanted = describe(&mut outputs);
         let mut attributes = 0;
         let mut new = SecHandle::default();
         let first = self.handle.is_none();
-        let known = self.handle.as_mut().map_or(null_mut(), |handle| &raw mut *handle);
+        let known = self
+            .handle
+            .as_mut()
+            .map_or(null_mut(), |handle| &raw mut *handle);
         // SAFETY: credentials that live; on the first step no context and no input, then the context that step
         // gave; buffers whose lengths are true, of which the output is written within its length. No target name:
         // it would be the server name that is sent, and the host is an address.
@@ -211,7 +223,9 @@ impl Context {
         let written = outputs[0].cbBuffer as usize;
         let sends = code >= 0 && !outputs[0].pvBuffer.is_null();
         token.truncate(if sends { written } else { 0 });
-        let unused = inputs.iter().find(|buffer| buffer.BufferType == SECBUFFER_EXTRA);
+        let unused = inputs
+            .iter()
+            .find(|buffer| buffer.BufferType == SECBUFFER_EXTRA);
         Ok(Step {
             code,
             token,
@@ -221,7 +235,9 @@ impl Context {
 
     fn handle(&mut self) -> io::Result<*mut SecHandle> {
         let handle = self.handle.as_mut();
-        handle.map(|handle| &raw mut *handle).ok_or_else(|| io::ErrorKind::NotConnected.into())
+        handle
+            .map(|handle| &raw mut *handle)
+            .ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     fn sizes(&mut self) -> io::Result<SecPkgContext_StreamSizes> {
@@ -253,7 +269,10 @@ impl Context {
 
 impl Drop for Context {
     fn drop(&mut self) {
-        if let (Some(handle), Some(delete)) = (&mut self.handle, self.credentials.table.DeleteSecurityContext) {
+        if let (Some(handle), Some(delete)) = (
+            &mut self.handle,
+            self.credentials.table.DeleteSecurityContext,
+        ) {
             // SAFETY: a context that a step gave, deleted once.
             unsafe { delete(&raw mut *handle) };
         }
@@ -265,7 +284,11 @@ fn buffer(kind: u32, bytes: &mut [u8]) -> SecBuffer {
         // Never longer than a few records.
         cbBuffer: u32::try_from(bytes.len()).unwrap_or(0),
         BufferType: kind,
-        pvBuffer: if bytes.is_empty() { null_mut() } else { bytes.as_mut_ptr().cast() },
+        pvBuffer: if bytes.is_empty() {
+            null_mut()
+        } else {
+            bytes.as_mut_ptr().cast()
+        },
     }
 }
 
@@ -312,7 +335,10 @@ impl Stream {
     fn next_step(&mut self) -> io::Result<Step> {
         let step = self.context.step(&mut self.incoming)?;
         // Of a message that is not complete nothing was used, whatever else is said.
-        if !matches!(step.code, SEC_E_INCOMPLETE_MESSAGE | SEC_I_INCOMPLETE_CREDENTIALS) {
+        if !matches!(
+            step.code,
+            SEC_E_INCOMPLETE_MESSAGE | SEC_I_INCOMPLETE_CREDENTIALS
+        ) {
             let used = self.incoming.len().saturating_sub(step.unused);
             self.incoming.drain(..used);
         }
@@ -332,7 +358,8 @@ impl Stream {
         let length = self.incoming.len();
         self.incoming.resize(length + ROOM, 0);
         let received = self.plain.read(&mut self.incoming[length..]);
-        self.incoming.truncate(length + received.as_ref().map_or(0, |received| *received));
+        self.incoming
+            .truncate(length + received.as_ref().map_or(0, |received| *received));
         Ok(received? > 0)
     }
 
@@ -341,7 +368,12 @@ impl Stream {
         let decrypt = there(self.context.credentials.table.DecryptMessage)?;
         let handle = self.context.handle()?;
         let empty = || buffer(SECBUFFER_EMPTY, &mut []);
-        let mut buffers = [buffer(SECBUFFER_DATA, &mut self.incoming), empty(), empty(), empty()];
+        let mut buffers = [
+            buffer(SECBUFFER_DATA, &mut self.incoming),
+            empty(),
+            empty(),
+            empty(),
+        ];
         let mut message = describe(&mut buffers);
         // SAFETY: a context whose handshake is done, and four buffers, the first with the true length of what came
         // in: it is decrypted where it lies, and the others then point into it.
@@ -358,7 +390,8 @@ impl Stream {
                 SECBUFFER_DATA if !part.pvBuffer.is_null() => {
                     let from = (part.pvBuffer as usize).saturating_sub(start);
                     let to = from + part.cbBuffer as usize;
-                    self.clear.extend_from_slice(self.incoming.get(from..to).unwrap_or_default());
+                    self.clear
+                        .extend_from_slice(self.incoming.get(from..to).unwrap_or_default());
                 }
                 SECBUFFER_EXTRA => unused = part.cbBuffer as usize,
                 _ => {}
