@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::Write as _;
 
+use crate::tools;
 use crate::win::{self, Compartments, Reached, Serving, Windows};
 use native_host_launcher::report::{Circumstances, line};
 use native_host_launcher::stop::{self, Names};
@@ -57,9 +58,23 @@ fn dispatch(args: &[String]) -> u32 {
             };
             code(stop(&asked), &known)
         }
-        Ok(Command::Probe(_) | Command::Install(_)) => {
-            let why = "this build of the launcher cannot do that";
-            fail((Exit::System, why.to_owned()), &unknown())
+        Ok(Command::Probe(asked)) => said(tools::probe_once(&asked)),
+        Ok(Command::Install(asked)) => said(tools::install_itself(&asked)),
+        Ok(Command::Doctor(asked)) => {
+            tools::report(&asked);
+            0
+        }
+        Ok(Command::Version) => {
+            tools::print(concat!(
+                "native-host-launcher ",
+                env!("CARGO_PKG_VERSION"),
+                "\n"
+            ));
+            0
+        }
+        Ok(Command::Help(topic)) => {
+            tools::print(&topic.text());
+            0
         }
         Err(error) => fail((Exit::Usage, error.to_string()), &unknown()),
     }
@@ -119,6 +134,17 @@ fn meeting_point(container: &str) -> Result<Names, Failure> {
 
 fn code(result: Result<(), Failure>, known: &Circumstances) -> u32 {
     result.map_or_else(|failure| fail(failure, known), |()| 0)
+}
+
+/// Says the line of a command that failed, and gives the code.
+fn said(result: Result<(), tools::Failed>) -> u32 {
+    result.map_or_else(
+        |(exit, line)| {
+            say(&line);
+            exit.code()
+        },
+        |()| 0,
+    )
 }
 
 /// Says why, and gives the code.

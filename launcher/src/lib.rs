@@ -19,6 +19,8 @@
 //! - [`stop`]: how the preStop hook reaches a running launcher.
 //! - [`probing`]: carrying a probe out, by the kubelet's rules.
 //! - [`program`], [`command_line`], [`environment`]: which file a target is, and how it is started.
+//! - [`install`](mod@install): how the launcher gets to where containers find it.
+//! - [`doctor`], [`help`]: for people.
 //! - [`report`]: the one line that says why the launcher failed.
 //! - [`json`], [`timestamp`]: just enough of both.
 //!
@@ -29,9 +31,12 @@ pub mod check;
 pub mod command;
 pub mod command_line;
 pub mod compartment;
+pub mod doctor;
 pub mod environment;
 pub mod exit;
 pub mod expand;
+pub mod help;
+pub mod install;
 pub mod json;
 pub mod names;
 mod options;
@@ -46,7 +51,7 @@ pub mod supervise;
 pub mod timestamp;
 pub mod word;
 
-pub use command::{Command, Install, ProbeCommand, Stop};
+pub use command::{Command, Doctor, Install, ProbeCommand, Stop};
 pub use command_line::CommandLine;
 pub use exit::Exit;
 pub use expand::{expand, references, replace_mount_point};

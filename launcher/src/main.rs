@@ -5,6 +5,8 @@
 #[cfg(windows)]
 mod app;
 #[cfg(windows)]
+mod tools;
+#[cfg(windows)]
 #[allow(unsafe_code)]
 mod win;
 

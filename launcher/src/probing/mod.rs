@@ -3,6 +3,7 @@
 //! - [`attempt`]: one attempt, HTTP, HTTPS or TCP (`pkg/probe/http`, `pkg/probe/tcp` of Kubernetes 1.36).
 //! - [`Schedule`]: when attempts are due and what follows from them (`pkg/kubelet/prober/worker.go`), without a clock.
 //! - [`watch`](fn@watch): both together, on one thread.
+//! - [`outside`]: the `probe` command, one attempt from a process of its own.
 //! - [`Tls`]: what HTTPS needs from outside; on Windows that is schannel.
 //!
 //! All of an attempt happens on the calling thread, names are never looked up and nothing but the given IP is
@@ -14,6 +15,7 @@
 
 mod connection;
 mod http;
+pub mod outside;
 mod request;
 mod response;
 mod schedule;

@@ -10,6 +10,7 @@ mod handle;
 mod hcn;
 mod job;
 mod library;
+mod look;
 mod machine;
 mod process;
 mod rendezvous;
@@ -19,5 +20,6 @@ mod windows;
 
 pub(crate) use compartments::Compartments;
 pub(crate) use job::leave_at_once;
+pub(crate) use look::Look;
 pub(crate) use machine::Windows;
 pub(crate) use rendezvous::{Reached, Serving};
