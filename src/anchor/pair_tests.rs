@@ -367,7 +367,11 @@ fn a_pod_on_the_hosts_network_is_no_pair() {
     let anchor = anchor();
     let with = pair(Some(&anchor)).assess(&Rules::default(), at(BOUND));
     assert_eq!(with.state, State::OnHost);
-    assert!(matches!(with.steps[..], [Step::Delete(_)]), "{:?}", with.steps);
+    assert!(
+        matches!(with.steps[..], [Step::Delete(_)]),
+        "{:?}",
+        with.steps
+    );
 }
 
 #[test]
@@ -387,6 +391,10 @@ fn only_without_an_anchor_spec_is_a_pod_on_the_hosts_network() {
         (serde_json::json!({}), false),
     ] {
         let text = annotations.to_string();
-        assert_eq!(Hp::of(&pod(annotations)).unwrap().on_host, expected, "{text}");
+        assert_eq!(
+            Hp::of(&pod(annotations)).unwrap().on_host,
+            expected,
+            "{text}"
+        );
     }
 }

@@ -25,6 +25,7 @@ mod host;
 mod installer;
 mod metadata;
 mod mounts;
+mod pitfalls;
 mod placement;
 mod plumbing;
 pub mod pod;
@@ -111,6 +112,12 @@ pub fn plan(pod: &Pod<'_>, namespace: &Policy, root: Root) -> Planned {
             None
         }
     };
+    if !marked {
+        pitfalls::warn_of_volumes(pod, &mut sheet);
+        for (place, container) in pod.spec.all_containers() {
+            pitfalls::warn_of_mounts(place, container, &mut sheet);
+        }
+    }
     conclude(sheet, anchor, marked, policy.mode)
 }
 

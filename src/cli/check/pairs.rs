@@ -118,11 +118,7 @@ fn judge(rows: &[Row]) -> Line {
     let counts = |state: State| {
         !matches!(
             state,
-            State::Finished
-                | State::Draining
-                | State::Ending
-                | State::NotInjected
-                | State::OnHost
+            State::Finished | State::Draining | State::Ending | State::NotInjected | State::OnHost
         )
     };
     let of = |state: State| rows.iter().filter(|row| row.state == state).count();
