@@ -42,7 +42,7 @@ pub(super) fn warn_of_volumes(pod: &Pod<'_>, sheet: &mut Sheet) {
 }
 
 /// `hostPath.path`
-fn host_path<'a>(mut volume: Cursor<'a>) -> Result<Option<Cow<'a, str>>, Error> {
+fn host_path(mut volume: Cursor<'_>) -> Result<Option<Cow<'_, str>>, Error> {
     let mut path = None;
     volume.object(|key, value| {
         if key == "hostPath" && !value.null()? {
