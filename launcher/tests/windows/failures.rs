@@ -33,7 +33,7 @@ fn each_has_its_code_and_its_line() {
             |c| c.set_status(""),
         ),
         (Exit::AnchorStatus, "unknown member `x`", false, |c| {
-            c.set_status(r#"{"x":1}"#)
+            c.set_status(r#"{"x":1}"#);
         }),
         (
             Exit::AnchorTimeout,

@@ -42,3 +42,17 @@ fn entered_and_left(calls: &[(u32, String, String)]) {
         .filter(|(_, call, _)| call.starts_with("SetJobCompartmentId"));
     assert_eq!(sets.count(), 2, "{calls:?}");
 }
+
+/// Every pod of a workload copies it to its node.
+#[test]
+fn the_program_is_small() {
+    let Some(container) = container::Container::new() else {
+        return;
+    };
+    let program = container.file("native-host/bin/native-host-launcher.exe");
+    let size = std::fs::metadata(program).unwrap().len();
+    assert!(
+        size <= 400_000,
+        "{size} bytes; with the standard library's source (rustup component add rust-src) less"
+    );
+}
