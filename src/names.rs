@@ -169,12 +169,12 @@ pub mod injected {
 
 /// Environment variables.
 pub mod env {
-    /// The HP pod's UID, by `fieldRef`.
-    pub use native_host_launcher::names::POD_UID;
-    /// The HP pod's namespace, by `fieldRef`.
-    pub use native_host_launcher::names::POD_NAMESPACE;
     /// The compartment that a program attaches itself to; launchers set it (K2s's name).
     pub use native_host_launcher::names::COMPARTMENT_ID_ATTACH;
+    /// The HP pod's namespace, by `fieldRef`.
+    pub use native_host_launcher::names::POD_NAMESPACE;
+    /// The HP pod's UID, by `fieldRef`.
+    pub use native_host_launcher::names::POD_UID;
     /// Every flag of the program is also a variable: this, and the flag's name in capitals.
     pub const FLAG_PREFIX: &str = "NATIVE_HOST_";
     /// The first three: a workload must not set them.

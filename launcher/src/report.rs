@@ -45,7 +45,8 @@ pub fn line(exit: Exit, known: &Circumstances, why: &str) -> String {
     put(&mut line, "compartment", known.compartment.as_ref());
     put(&mut line, "by", known.by.as_ref());
     put(&mut line, "program", known.program.as_ref());
-    let after = format!("{:.1}s", known.after.as_secs_f64());
+    let tenths = known.after.as_millis() / 100;
+    let after = format!("{}.{}s", tenths / 10, tenths % 10);
     put(&mut line, "after", Some(&after));
     put(&mut line, "why", Some(&why));
     line

@@ -89,6 +89,7 @@ pub fn stop(asked: &Stop, running: &impl Running) -> Result<(), (Exit, String)> 
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use std::cell::{Cell, RefCell};

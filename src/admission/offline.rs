@@ -147,6 +147,9 @@ fn pod(object: &Value, root: Root, namespace: &Namespace) -> Result<Offline, Off
             spec
         }
     };
+    let Some(spec) = spec else {
+        return Ok(result); // on the host's network
+    };
     match anchor_of(&result.object, root, &spec) {
         Ok(anchor) => result.anchors.push(anchor),
         Err(error) => {

@@ -32,6 +32,8 @@ closed_set! {
         Finished = "Finished",
         /// The anchor is gone or is going, and took the program's network with it.
         Lost = "Lost",
+        /// The HP pod is on the host's network, and has no anchor.
+        OnHost = "OnHost",
         /// The HP pod has the label and not the marker: admission did not make it what it is.
         NotInjected = "NotInjected",
     }

@@ -76,6 +76,8 @@ impl Pair<'_> {
                 ..Assessment::of(State::Unscheduled)
             },
             (Some(hp), _) if !hp.marked => not_injected(hp),
+            (Some(hp), None) if hp.on_host => on_host(),
+            (Some(hp), Some(anchor)) if hp.on_host => end(anchor, State::OnHost),
             (Some(hp), anchor) if hp.terminating.is_some() => drain(hp, anchor),
             (Some(hp), anchor) => {
                 let mut assessment = self.live(hp, anchor, rules, now);
@@ -298,6 +300,14 @@ fn drain(hp: &Hp, anchor: Option<&Anchor>) -> Assessment {
 }
 
 /// Nothing runs in the anchor's network any more.
+/// Nothing to do, and nothing to be seen of it but what every pod shows.
+fn on_host() -> Assessment {
+    Assessment {
+        why: "on the host's network, without an anchor".to_owned(),
+        ..Assessment::of(State::OnHost)
+    }
+}
+
 fn end(anchor: &Anchor, state: State) -> Assessment {
     let mut assessment = Assessment::of(state);
     assessment.shorten(anchor);

@@ -31,6 +31,7 @@ fn hp() -> Hp {
         node: Some("win-1".into()),
         workload: Some("albums".into()),
         marked: true,
+        on_host: false,
         controller: Some("rs1".into()),
         terminating: None,
         phase: Phase::Pending,
@@ -347,3 +348,53 @@ fn nothing_happens_before_the_scheduler_has_decided() {
 mod endings;
 #[path = "pair_fixpoint_tests.rs"]
 mod fixpoint;
+
+#[test]
+fn a_pod_on_the_hosts_network_is_no_pair() {
+    let hp = Hp {
+        on_host: true,
+        ..hp()
+    };
+    let pair = |anchor| Pair {
+        hp: Some(&hp),
+        anchor,
+        refused: None,
+    };
+    let alone = pair(None).assess(&Rules::default(), at(BOUND));
+    assert_eq!((alone.state, alone.steps), (State::OnHost, vec![]));
+    assert_eq!(alone.again, None);
+    // One that somebody gave it is not left behind.
+    let anchor = anchor();
+    let with = pair(Some(&anchor)).assess(&Rules::default(), at(BOUND));
+    assert_eq!(with.state, State::OnHost);
+    assert!(
+        matches!(with.steps[..], [Step::Delete(_)]),
+        "{:?}",
+        with.steps
+    );
+}
+
+#[test]
+fn only_without_an_anchor_spec_is_a_pod_on_the_hosts_network() {
+    let pod = |annotations: serde_json::Value| -> k8s_openapi::api::core::v1::Pod {
+        serde_json::from_value(serde_json::json!({"metadata": {
+            "namespace": "shop", "name": "a", "uid": "u", "resourceVersion": "1", "annotations": annotations,
+        }}))
+        .unwrap()
+    };
+    let network = crate::names::policy::NETWORK;
+    let spec = crate::names::annotation::ANCHOR_SPEC;
+    for (annotations, expected) in [
+        (serde_json::json!({network: "host"}), true),
+        (serde_json::json!({network: "host", spec: "{}"}), false),
+        (serde_json::json!({network: "anchor"}), false),
+        (serde_json::json!({}), false),
+    ] {
+        let text = annotations.to_string();
+        assert_eq!(
+            Hp::of(&pod(annotations)).unwrap().on_host,
+            expected,
+            "{text}"
+        );
+    }
+}

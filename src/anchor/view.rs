@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::status::AnchorStatus;
 use crate::closed_set::closed_set;
 use crate::cluster::is_plain;
-use crate::names::{annotation, gate, label};
+use crate::names::{annotation, gate, label, policy};
 use crate::plan::pod::DEFAULT_GRACE_SECONDS;
 
 closed_set! {
@@ -129,6 +129,8 @@ pub struct Hp {
     pub workload: Option<Arc<str>>,
     /// Whether it carries our marker, which says that admission made it what it is.
     pub marked: bool,
+    /// Whether it is on the host's network and has no anchor (policy key `network: host`).
+    pub on_host: bool,
     /// The UID of the controller that replaces it; None for a bare pod.
     pub controller: Option<Arc<str>>,
     /// The grace period of its deletion, in seconds, once it is terminating.
@@ -168,6 +170,9 @@ impl Hp {
                 .and_then(|labels| labels.get(label::WORKLOAD))
                 .map(|name| name.as_str().into()),
             marked: text(annotation::INJECTED).is_some(),
+            // Both are admission's, and only it can write them: the admission policies see to that.
+            on_host: text(annotation::ANCHOR_SPEC).is_none()
+                && text(policy::NETWORK).is_some_and(|value| value.trim() == "host"),
             controller: controller(&pod.metadata).map(|owner| owner.uid.as_str().into()),
             terminating: terminating(pod),
             phase: Phase::of(pod),

@@ -27,6 +27,11 @@ pub(super) fn write(
     if launcher_volume && !marked {
         wanted.push((annotation::SAFE_TO_EVICT_LOCAL_VOLUMES, evictable(pod)));
     }
+    write_all(pod, wanted, sheet);
+}
+
+/// Writes those that the pod does not have, and strips the status of an anchor.
+pub(super) fn write_all(pod: &Pod<'_>, mut wanted: Vec<(&str, Cow<'_, str>)>, sheet: &mut Sheet) {
     wanted.retain(|(key, value)| pod.annotation(key) != Some(value));
     let wanted = wanted.iter().map(|(key, value)| (*key, value.as_ref()));
     if pod.annotations.is_some() {

@@ -44,7 +44,7 @@ pub(super) fn launcher(policy: &Policy, sheet: &mut Sheet) {
 pub(super) fn executables(
     pod: &Pod<'_>,
     asked: &[Asked<'_>],
-    wrapping: &Wrapping<'_>,
+    wrapping: Option<&Wrapping<'_>>,
     policy: &Policy,
     sheet: &mut Sheet,
 ) {
@@ -53,7 +53,7 @@ pub(super) fn executables(
     };
     for (place, container) in pod.spec.all_containers() {
         if container.name == injected::LAUNCHER {
-            continue; // its command is fixed
+            continue; // its command is fixed, or it is refused
         }
         search_path(place, container, allowed, sheet);
         if let Some(asked) = asked.iter().find(|asked| asked.place == place) {
@@ -78,7 +78,7 @@ pub(super) fn executables(
             }
         }
         for (name, line) in exec_commands(container) {
-            if is_ours(line, wrapping) {
+            if wrapping.is_some_and(|wrapping| is_ours(line, wrapping)) {
                 continue;
             }
             let field = |at: usize| format!("{name}.exec.command[{at}]");

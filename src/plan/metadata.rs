@@ -1,5 +1,6 @@
 //! Labels under our prefix, and the marker.
 
+use super::host;
 use super::pod::Pod;
 use super::reason::Reason;
 use super::sheet::Sheet;
@@ -79,6 +80,7 @@ pub(super) fn marked(pod: &Pod<'_>, sheet: &mut Sheet) -> bool {
     let way_out = "apply the original manifest, without what native-host wrote into it";
     match marker {
         Some(MARKER) if pod.annotation(annotation::ANCHOR_SPEC).is_some() => return true,
+        Some(MARKER) if host::says_so(pod) => return true, // it has no anchor
         Some(MARKER) => {
             let field = sheet.annotation(annotation::INJECTED);
             let text = format!(

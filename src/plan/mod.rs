@@ -21,9 +21,11 @@ pub mod container;
 mod default_probes;
 mod guard;
 pub mod handler;
+mod host;
 mod installer;
 mod metadata;
 mod mounts;
+mod pitfalls;
 mod placement;
 mod plumbing;
 pub mod pod;
@@ -39,7 +41,7 @@ pub use security::accounts;
 
 use crate::json::Patch;
 use crate::names::{annotation, label, policy as key};
-use crate::policy::{LauncherKind, Mesh, Mode, Policy};
+use crate::policy::{LauncherKind, Mesh, Mode, Network, Policy};
 use anchor_spec::{AnchorSpec, MeshProxy};
 use asked::Asked;
 use pod::{Place, Pod};
@@ -52,10 +54,10 @@ use wrap::Wrapping;
 /// What becomes of a pod.
 #[derive(Debug)]
 pub enum Decision {
-    /// It is changed by the patch.
-    Inject(Patch, AnchorSpec),
+    /// It is changed by the patch, and gets that anchor; none, where it is on the host's network.
+    Inject(Patch, Option<AnchorSpec>),
     /// It was injected before, and is as it should be.
-    Unchanged(AnchorSpec),
+    Unchanged(Option<AnchorSpec>),
     /// It is none of our business.
     Skip(Reason),
     /// It cannot be, or may not be.
@@ -89,11 +91,7 @@ pub fn plan(pod: &Pod<'_>, namespace: &Policy, root: Root) -> Planned {
     let mut sheet = Sheet::new(root);
     security::foreign_proxies(pod, &mut sheet);
     let marked = metadata::marked(pod, &mut sheet);
-    let spec = if marked {
-        read_spec(pod, &mut sheet)
-    } else {
-        None
-    };
+    let spec = read_spec(pod, marked, &mut sheet);
     if !sheet.problems.is_empty() {
         return refused(sheet); // what the other rules say of such a pod would mislead
     }
@@ -107,7 +105,19 @@ pub fn plan(pod: &Pod<'_>, namespace: &Policy, root: Root) -> Planned {
             Cow::Borrowed(namespace)
         }
     };
-    let anchor = rules(pod, &policy, spec.as_ref(), &mut sheet);
+    let anchor = match policy.network {
+        Network::Anchor => Some(rules(pod, &policy, spec.as_ref(), &mut sheet)),
+        Network::Host => {
+            host::rules(pod, &policy, marked, &mut sheet);
+            None
+        }
+    };
+    if !marked {
+        pitfalls::warn_of_volumes(pod, &mut sheet);
+        for (place, container) in pod.spec.all_containers() {
+            pitfalls::warn_of_mounts(place, container, &mut sheet);
+        }
+    }
     conclude(sheet, anchor, marked, policy.mode)
 }
 
@@ -130,26 +140,15 @@ fn policy_annotations<'p>(
         })
 }
 
-fn read_spec(pod: &Pod<'_>, sheet: &mut Sheet) -> Option<AnchorSpec> {
-    const WAY_OUT: &str = "apply the original manifest, without what native-host wrote into it";
-    let Some(text) = pod.annotation(annotation::ANCHOR_SPEC) else {
-        let field = sheet.annotation(annotation::INJECTED);
-        sheet.refuse(
-            Reason::Marker,
-            field,
-            MARKER.to_owned(),
-            format!(
-                "the pod says that it was injected, but has no annotation {}; {WAY_OUT}",
-                annotation::ANCHOR_SPEC
-            ),
-        );
-        return None;
-    };
+/// The anchor spec of a pod that was injected before. A pod on the host's network has none.
+fn read_spec(pod: &Pod<'_>, marked: bool, sheet: &mut Sheet) -> Option<AnchorSpec> {
+    let text = pod.annotation(annotation::ANCHOR_SPEC).filter(|_| marked)?;
     AnchorSpec::parse(text)
         .map_err(|error| {
             let field = sheet.annotation(annotation::ANCHOR_SPEC);
+            let way_out = "apply the original manifest, without what native-host wrote into it";
             let text = text.to_owned();
-            sheet.refuse(Reason::Marker, field, text, format!("{error}; {WAY_OUT}"));
+            sheet.refuse(Reason::Marker, field, text, format!("{error}; {way_out}"));
         })
         .ok()
 }
@@ -171,7 +170,7 @@ fn rules(
     let chosen = asked::to_wrap(pod, policy.containers.as_deref(), sheet);
     let asked = read_asked(pod, policy, &chosen, spec, &wrapping, sheet);
     default_probes::check_health_port(pod, &asked, policy, sheet);
-    guard::executables(pod, &asked, &wrapping, policy, sheet);
+    guard::executables(pod, &asked, Some(&wrapping), policy, sheet);
     if policy.launcher == LauncherKind::Cplauncher && !policy.ip_env.is_empty() {
         let field = sheet.annotation(key::IP_ENV);
         sheet.warn(
@@ -320,7 +319,7 @@ fn anchor(pod: &Pod<'_>, policy: &Policy, asked: &[Asked<'_>]) -> AnchorSpec {
 }
 
 /// The decision that a filled-in sheet amounts to.
-fn conclude(mut sheet: Sheet, anchor: AnchorSpec, marked: bool, mode: Mode) -> Planned {
+fn conclude(mut sheet: Sheet, anchor: Option<AnchorSpec>, marked: bool, mode: Mode) -> Planned {
     if mode == Mode::Warn {
         for problem in sheet.problems.extract_if(.., |problem| problem.guard_rail) {
             sheet

@@ -68,17 +68,13 @@ pub static KEYS: [Key; 25] = [
     Key {
         name: key::NETWORK,
         on_pod: true,
-        expected: "anchor",
-        example: "anchor",
+        expected: "anchor or host",
+        example: "host",
         unset: "",
-        doc: "Whose network the program is on: `anchor` gives every pod an IP of its own.",
-        set: |policy, text| match Network::parse(text)? {
-            Network::Anchor => {
-                policy.network = Network::Anchor;
-                Ok(())
-            }
-            Network::Host => Err(Why::About("is not yet built".into())),
-        },
+        doc: "Whose network the program is on: `anchor` gives every pod an IP of its own; `host` is for \
+              node agents and drivers, which get the same checks, account and placement, but no anchor \
+              and no launcher.",
+        set: |policy, text| Network::parse(text).map(|network| policy.network = network),
         show: |policy| Some(policy.network.to_string()),
     },
     Key {

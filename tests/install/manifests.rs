@@ -1,7 +1,7 @@
 //! What `deploy/` and `examples/` say, and that it holds together.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use native_host::names::{FIELD_MANAGER, LEASE, webhook};
 use native_host::policy::{KEYS, Namespace, Policy};
@@ -30,8 +30,10 @@ pub fn everything_passes_a_strict_dry_run(plane: &ControlPlane) {
     for component in COMPONENTS {
         apply_with(plane, &with(plane, component), &dry_run);
     }
-    for example in ["examples/albums", "examples/namespace.yaml"] {
-        let example = path(example);
+    let mut examples = Vec::new();
+    yaml_files(&path("examples"), &mut examples);
+    assert!(examples.len() > 2, "{examples:?}");
+    for example in examples {
         let args = [
             "apply",
             "--validate=strict",
@@ -49,8 +51,23 @@ pub fn everything_passes_a_strict_dry_run(plane: &ControlPlane) {
     }
 }
 
+/// Every manifest in a folder, at any depth.
+fn yaml_files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            yaml_files(&path, found);
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "yaml")
+        {
+            found.push(path);
+        }
+    }
+}
+
 /// The installation with one of the components.
-pub fn with(plane: &ControlPlane, component: &str) -> std::path::PathBuf {
+pub fn with(plane: &ControlPlane, component: &str) -> PathBuf {
     let text = format!(
         "apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization

@@ -14,6 +14,7 @@ mod manifests;
 mod marks;
 mod misses;
 mod nodes;
+mod on_host;
 #[path = "../real/program.rs"]
 #[allow(dead_code, reason = "the admission tests use all of it")]
 mod program;

@@ -174,9 +174,9 @@ const INVALID: &[Row] = &[
         ],
     ),
     on_pod(
-        r"{metadata: {annotations: {'@/network': host}}}",
+        r"{metadata: {annotations: {'@/network': pod}}}",
         &[
-            r#"metadata.annotations[@/network]: "host" is not yet built. Expected anchor, for example "anchor""#,
+            r#"metadata.annotations[@/network]: "pod" is not valid. Expected anchor or host, for example "host""#,
         ],
     ),
     on_pod(

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Whichever way it ends: first every process of the job, then the job leaves the compartment
-//! ([`Confined`]). The other way round, a process would be on the host's network for a moment.
+//! (`Confined`). The other way round, a process would be on the host's network for a moment.
 
 mod machine;
 mod watch;

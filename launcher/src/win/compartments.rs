@@ -66,18 +66,16 @@ impl Compartments {
     /// compartment of the thread that makes it: so does istio's ztunnel for the pods of a Windows node
     /// (`src/inpod/windows`).
     pub(crate) fn enter(self, compartment: u32) -> Result<(), String> {
-        if self.current()? != compartment {
-            let function = self.0.function(c"SetCurrentThreadCompartmentId")?;
-            // SAFETY: the function is of this type (netioapi.h).
-            let result = unsafe {
-                let function = std::mem::transmute::<Function, SetThread>(function);
-                function(compartment)
-            };
-            code(
-                result,
-                &format!("SetCurrentThreadCompartmentId {compartment}"),
-            )?;
-        }
+        let function = self.0.function(c"SetCurrentThreadCompartmentId")?;
+        // SAFETY: the function is of this type (netioapi.h).
+        let result = unsafe {
+            let function = std::mem::transmute::<Function, SetThread>(function);
+            function(compartment)
+        };
+        code(
+            result,
+            &format!("SetCurrentThreadCompartmentId {compartment}"),
+        )?;
         match self.current()? {
             there if there == compartment => Ok(()),
             other => Err(format!(

@@ -113,11 +113,12 @@ pub(super) async fn ready(asker: &Asker<'_>) -> Line {
 }
 
 fn judge(rows: &[Row]) -> Line {
-    // Those on their way down, and those that were never injected, are no concern of this check.
+    // Those on their way down, those that were never injected, and those that are no pairs are no concern
+    // of this check.
     let counts = |state: State| {
         !matches!(
             state,
-            State::Finished | State::Draining | State::Ending | State::NotInjected
+            State::Finished | State::Draining | State::Ending | State::NotInjected | State::OnHost
         )
     };
     let of = |state: State| rows.iter().filter(|row| row.state == state).count();

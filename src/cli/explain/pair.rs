@@ -13,7 +13,7 @@ use crate::anchor::view::{Anchor, Published};
 use crate::cli::status::age::age;
 use crate::cli::status::row::{Row, assess};
 use crate::cli::status::seen::{AnchorSeen, HpSeen};
-use crate::names::annotation;
+use crate::names::{annotation, policy as key};
 use crate::plan::anchor_spec::AnchorSpec;
 use crate::policy::Namespace;
 
@@ -105,7 +105,11 @@ struct Pair<'f> {
 
 impl Pair<'_> {
     fn tell(&self, findings: &mut Findings) {
-        let spec = self.spec(findings);
+        let spec = if self.hp.view.on_host {
+            None
+        } else {
+            self.spec(findings)
+        };
         let ip = self.anchor.and_then(|anchor| anchor.view.ip);
         if let Some(spec) = &spec {
             container::injection(&self.facts.pod, spec, ip, findings);
@@ -137,6 +141,14 @@ impl Pair<'_> {
                 format!(
                     "It has ended ({}), and its anchor ends with it",
                     self.hp.view.phase
+                ),
+            ),
+            State::OnHost => findings.info(
+                Topic::Anchor,
+                format!(
+                    "It is on the host's network ({}), so it has no anchor and no IP of its own: its probes, \
+                     ports and conditions are those of any HostProcess pod",
+                    key::NETWORK
                 ),
             ),
             // Said with the marker.

@@ -177,7 +177,7 @@ fn pairs(facts: &Facts, findings: &mut Findings) {
         findings.info(Topic::Pods, "It has no pods of a workload at the moment");
         return;
     }
-    let fine = |row: &&Row| matches!(row.state, State::Ready | State::Finished);
+    let fine = |row: &&Row| matches!(row.state, State::Ready | State::Finished | State::OnHost);
     let ready = rows.iter().filter(fine).count();
     findings.info(
         Topic::Pods,

@@ -86,7 +86,7 @@ impl Table {
 
 fn colour(state: State) -> &'static str {
     match state {
-        State::Ready | State::Finished => "\x1b[32m",
+        State::Ready | State::Finished | State::OnHost => "\x1b[32m",
         State::Stuck | State::Lost | State::NotInjected => "\x1b[31m",
         _ => "\x1b[33m",
     }

@@ -208,7 +208,7 @@ fn since(
     let times = anchor.map(|anchor| &anchor.times);
     match state {
         State::Unscheduled => hp?.times.unscheduled.or(created),
-        State::Pending => bound,
+        State::Pending | State::OnHost => bound,
         State::Starting => down_again(&hp?.view, anchor).or(times?.created),
         State::Stuck => {
             let waits = down_again(&hp?.view, anchor).or(bound)?;

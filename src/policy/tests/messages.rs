@@ -16,13 +16,8 @@ const MESSAGES: &[(&str, &str, &str)] = &[
     ),
     (
         key::NETWORK,
-        "host",
-        r#""host" is not yet built. Expected anchor, for example "anchor""#,
-    ),
-    (
-        key::NETWORK,
         "pod",
-        r#""pod" is not valid. Expected anchor, for example "anchor""#,
+        r#""pod" is not valid. Expected anchor or host, for example "host""#,
     ),
     (
         key::LAUNCHER,

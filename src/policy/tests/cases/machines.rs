@@ -6,8 +6,8 @@ use super::*;
 fn words() {
     accepts(key::MODE, &["enforce", "warn", "off", " off\n"]);
     rejects(key::MODE, &["", "Enforce", "on", "enforce,warn"]);
-    accepts(key::NETWORK, &["anchor"]);
-    rejects(key::NETWORK, &["", "host", "pod"]);
+    accepts(key::NETWORK, &["anchor", "host", " host "]);
+    rejects(key::NETWORK, &["", "Host", "pod", "anchor,host"]);
     accepts(
         key::LAUNCHER,
         &["native-host", "cplauncher", "native-host-cplauncher"],
