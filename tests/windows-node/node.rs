@@ -1,7 +1,7 @@
 //! A simulated Windows node: what kubelet, containerd and hcsshim make of the pods bound to it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 // Until the node itself uses them.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 mod env;
 mod objects;

@@ -63,7 +63,7 @@ fn format_map(map: Option<&BTreeMap<String, String>>) -> String {
 
 /// A string as Go quotes it (`strconv.AppendQuote`), for what stands in annotations and labels:
 /// everything that prints stays.
-fn quote(text: &str) -> String {
+pub fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for character in text.chars() {
