@@ -102,8 +102,8 @@ impl<const N: usize> From<[(&str, &str); N]> for Environment {
 /// Commands of lifecycle hooks are not expanded at all (`lifecycle/handlers.go`).
 pub fn probe_command(command: &[String], container: &Container) -> Vec<String> {
     let lookup = |name: &str| {
-        let variables = container.env.iter().flatten();
-        let last = variables.filter(|variable| variable.name == name).last()?;
+        let mut variables = container.env.iter().flatten();
+        let last = variables.rfind(|variable| variable.name == name)?;
         Some(last.value.clone().unwrap_or_default())
     };
     command.iter().map(|word| expand(word, lookup)).collect()

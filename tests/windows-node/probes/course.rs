@@ -84,8 +84,9 @@ impl Course {
         }
         let since = match seen.state {
             State::Running(since) => since,
-            State::Waiting => return (Step::Wait, Some(Outcome::Failure)),
-            State::Terminated { again: true } => return (Step::Wait, Some(Outcome::Failure)),
+            State::Waiting | State::Terminated { again: true } => {
+                return (Step::Wait, Some(Outcome::Failure));
+            }
             State::Terminated { again: false } => return (Step::Stop, Some(Outcome::Failure)),
         };
         if seen.terminating && self.kind != Kind::Readiness {

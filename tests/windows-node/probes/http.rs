@@ -3,6 +3,7 @@
 //!
 //! One difference: over TLS, Go's client also speaks HTTP/2 where the server does.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Empty};
@@ -125,7 +126,9 @@ impl Get {
             let (url, _) = absolute.split_once('#').unwrap_or((&absolute, ""));
             let uri: Uri = url.parse().ok()?;
             next.scheme = uri.scheme_str()?.to_lowercase();
-            next.host = uri.host()?.trim_matches(['[', ']']).to_owned();
+            uri.host()?
+                .trim_matches(['[', ']'])
+                .clone_into(&mut next.host);
             next.port = match (uri.port_u16(), next.scheme.as_str()) {
                 (Some(port), _) => port,
                 (None, "https") => 443,
@@ -159,7 +162,7 @@ fn path(path: &str) -> String {
         if byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`') {
             wire.push(char::from(byte));
         } else {
-            wire.push_str(&format!("%{byte:02X}"));
+            let _ = write!(wire, "%{byte:02X}");
         }
     }
     wire

@@ -50,19 +50,19 @@ pub fn check(source: &HostPathVolumeSource, folder: &Path) -> Result<(), String>
         ))
     };
     let io = |error: std::io::Error| format!("{path}: {error}");
-    match source.type_.as_deref().unwrap_or_default() {
+    let wanted = source.type_.as_deref().unwrap_or_default();
+    match wanted {
+        "DirectoryOrCreate" if !folder.exists() => fs::create_dir_all(folder).map_err(io)?,
+        // The folder it is to be in is not made.
+        "FileOrCreate" if !folder.exists() => fs::write(folder, "").map_err(io)?,
+        _ => {}
+    }
+    match wanted {
         "" => Ok(()),
-        "Directory" if folder.is_dir() => Ok(()),
-        "File" if folder.is_file() => Ok(()),
-        "Directory" => failed("directory"),
-        "File" => failed("file"),
-        "DirectoryOrCreate" if !folder.exists() => fs::create_dir_all(folder).map_err(io),
-        "DirectoryOrCreate" if folder.is_dir() => Ok(()),
-        "DirectoryOrCreate" => failed("directory"),
-        // Its folder is not made.
-        "FileOrCreate" if !folder.exists() => fs::write(folder, "").map_err(io),
-        "FileOrCreate" if folder.is_file() => Ok(()),
-        "FileOrCreate" => failed("file"),
+        "Directory" | "DirectoryOrCreate" if folder.is_dir() => Ok(()),
+        "Directory" | "DirectoryOrCreate" => failed("directory"),
+        "File" | "FileOrCreate" if folder.is_file() => Ok(()),
+        "File" | "FileOrCreate" => failed("file"),
         "Socket" => failed("socket file"),
         "CharDevice" => failed("character device"),
         "BlockDevice" => failed("block device"),

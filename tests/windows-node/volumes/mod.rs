@@ -22,6 +22,7 @@ mod mounts;
 mod payload;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,9 +33,8 @@ use std::time::Duration;
 
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{
-    Container, Pod, ProjectedVolumeSource, ServiceAccountTokenProjection, Volume,
+    ConfigMap, Container, Pod, ProjectedVolumeSource, Secret, Volume,
 };
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::env::{Allocatable, Environment};
 use crate::objects::{Objects, no_config_map, no_secret};
@@ -280,10 +280,10 @@ impl<O: Objects> Volumes<O> {
         namespace: &str,
         name: &str,
         optional: Option<bool>,
-    ) -> Result<k8s_openapi::api::core::v1::ConfigMap, String> {
+    ) -> Result<ConfigMap, String> {
         match self.objects.config_map(namespace, name).await? {
             Some(map) => Ok(map),
-            None if optional == Some(true) => Ok(Default::default()),
+            None if optional == Some(true) => Ok(ConfigMap::default()),
             None => Err(no_config_map(name)),
         }
     }
@@ -293,74 +293,13 @@ impl<O: Objects> Volumes<O> {
         namespace: &str,
         name: &str,
         optional: Option<bool>,
-    ) -> Result<k8s_openapi::api::core::v1::Secret, String> {
+    ) -> Result<Secret, String> {
         match self.objects.secret(namespace, name).await? {
             Some(secret) => Ok(secret),
-            None if optional == Some(true) => Ok(Default::default()),
+            None if optional == Some(true) => Ok(Secret::default()),
             None => Err(no_secret(name)),
         }
     }
-
-    /// A token that is bound to the pod; the one that it has until that is old
-    /// (`token/token_manager.go`).
-    async fn token(
-        &self,
-        pod: &Pod,
-        source: &ServiceAccountTokenProjection,
-    ) -> Result<String, String> {
-        let audience = source
-            .audience
-            .clone()
-            .filter(|audience| !audience.is_empty());
-        let seconds = source.expiration_seconds.unwrap_or(3600);
-        let key = format!("{audience:?} {seconds}");
-        let request = {
-            let known = self.known.lock().unwrap();
-            let had = known.get(uid(pod)).and_then(|known| known.tokens.get(&key));
-            had.filter(|token| !is_old(token, Timestamp::now()))
-                .cloned()
-        };
-        let token = match request {
-            Some(token) => token,
-            None => {
-                let request = TokenRequest {
-                    spec: TokenRequestSpec {
-                        audiences: audience.into_iter().collect(),
-                        bound_object_ref: Some(BoundObjectReference {
-                            api_version: Some("v1".into()),
-                            kind: Some("Pod".into()),
-                            name: pod.metadata.name.clone(),
-                            uid: pod.metadata.uid.clone(),
-                        }),
-                        expiration_seconds: Some(seconds),
-                    },
-                    ..TokenRequest::default()
-                };
-                let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-                let account = pod
-                    .spec
-                    .as_ref()
-                    .and_then(|s| s.service_account_name.as_deref());
-                let account = account.unwrap_or("default");
-                let made = self.objects.token(namespace, account, request).await?;
-                let mut known = self.known.lock().unwrap();
-                let known = known.entry(uid(pod).to_owned()).or_default();
-                known.tokens.insert(key, made.clone());
-                made
-            }
-        };
-        Ok(token.status.map(|status| status.token).unwrap_or_default())
-    }
-}
-
-/// Whether a token is to be renewed (`requiresRefresh`): after four fifths of its life, or a day.
-fn is_old(token: &TokenRequest, now: Timestamp) -> bool {
-    let (Some(status), Some(seconds)) = (&token.status, token.spec.expiration_seconds) else {
-        return true;
-    };
-    let left = status.expiration_timestamp.0.duration_since(now);
-    let age = SignedDuration::from_secs(seconds) - left;
-    left < SignedDuration::from_secs(seconds / 5) || age > SignedDuration::from_hours(24)
 }
 
 /// The volumes that a container mounts; others are never made (`desired_state_of_world_populator.go`).

@@ -305,22 +305,6 @@ async fn a_projected_volume_has_all_its_sources() {
     assert_eq!(request.spec.expiration_seconds, Some(3607));
 }
 
-#[test]
-fn tokens_are_renewed_before_they_end() {
-    let now = Timestamp::now();
-    let token = |seconds: i64, left: i64| {
-        let expires = now + SignedDuration::from_secs(left);
-        let token = json!({"metadata": {},
-            "spec": {"audiences": [], "expirationSeconds": seconds},
-            "status": {"token": "t", "expirationTimestamp": expires.to_string()}});
-        serde_json::from_value::<TokenRequest>(token).unwrap()
-    };
-    assert!(!is_old(&token(3600, 3600), now));
-    assert!(!is_old(&token(3600, 721), now));
-    assert!(is_old(&token(3600, 719), now));
-    assert!(is_old(&token(400_000, 300_000), now), "after a day");
-}
-
 #[tokio::test]
 async fn an_empty_dir_keeps_what_is_in_it() {
     let stage = Stage::new(&json!({"emptyDir": {}}));

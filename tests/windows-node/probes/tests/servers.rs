@@ -1,6 +1,7 @@
 //! Servers to be probed, on loopback, until they are dropped.
 
 use std::convert::Infallible;
+use std::fmt::Write as _;
 use std::future::pending;
 use std::net::{Ipv4Addr, TcpListener as StdListener};
 use std::sync::{Arc, Mutex};
@@ -123,13 +124,14 @@ where
     let answer = answer(&path);
     let mut text = format!("HTTP/1.1 {} X\r\n", answer.status);
     for (name, value) in &answer.headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(text, "{name}: {value}\r\n");
     }
-    text.push_str(&format!(
+    let _ = write!(
+        text,
         "content-length: {}\r\n\r\n{}",
         answer.body.len(),
         answer.body
-    ));
+    );
     let _ = stream.write_all(text.as_bytes()).await;
 }
 
@@ -162,7 +164,7 @@ pub async fn https() -> Server {
 pub async fn silent() -> Server {
     serve(|stream, _| async move {
         let _open = stream;
-        pending().await
+        pending::<()>().await;
     })
     .await
 }
