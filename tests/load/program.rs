@@ -5,7 +5,7 @@
 //! ```
 //!
 //! It runs until its stdin ends. A line of it is noted as done at that moment and shows in the plots; the
-//! line `pairs FILE` names a file with the pairs' start times instead. At the end it writes the page, says
+//! line `pairs FILE` names a file with what simulated nodes noted of the pairs' starts instead. At the end it writes the page, says
 //! one line, and exits with 1 where a request failed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -15,13 +15,11 @@ mod load;
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser;
 use load::record::{PairStart, millis};
-use load::report::grouped;
+use load::report::{grouped, pairs};
 use load::{Load, Plan};
-use serde_json::Value;
 
 /// Puts a Service under load, with kube-proxy played, and shows what became of every request.
 #[derive(Parser)]
@@ -60,18 +58,18 @@ fn main() -> ExitCode {
         count: args.count,
         ..Plan::new(&args.kubeconfig, &args.namespace, &args.service)
     });
-    let mut pairs = Vec::new();
+    let mut pairs_seen = Vec::new();
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {
         match line.strip_prefix("pairs ") {
             Some(file) => match read_pairs(Path::new(file)) {
-                Ok(read) => pairs = read,
+                Ok(read) => pairs_seen = read,
                 Err(error) => eprintln!("load: {file}: {error}"),
             },
             None => load.mark(line),
         }
     }
     let mut report = load.stop();
-    report.pairs = pairs;
+    report.pairs = pairs_seen;
     let mut written = std::fs::write(&args.page, report.page());
     if let (Ok(()), Some(json)) = (&written, &args.json) {
         written = std::fs::write(json, report.json().to_string());
@@ -96,20 +94,13 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(sums.failed > 0))
 }
 
-/// A list of `{"pod": NAME, "stages": [[NAME, MILLISECONDS], ...]}`.
+/// What a simulated node answers to `GET /timings`; of several nodes, one answer a line.
 fn read_pairs(file: &Path) -> Result<Vec<PairStart>, String> {
     let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
-    let list: Vec<Value> = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-    let pair = |one: &Value| {
-        let stages = one["stages"].as_array()?.iter().map(|stage| {
-            let took = Duration::try_from_secs_f64(stage[1].as_f64()? / 1000.0).ok()?;
-            Some((stage[0].as_str()?.to_owned(), took))
-        });
-        Some(PairStart {
-            pod: one["pod"].as_str()?.to_owned(),
-            stages: stages.collect::<Option<_>>()?,
-        })
-    };
-    let pairs: Option<Vec<_>> = list.iter().map(pair).collect();
-    pairs.ok_or_else(|| "expected a list of pods and their stages".into())
+    let mut pairs = Vec::new();
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        let timings = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        pairs.extend(pairs::of_timings(&timings));
+    }
+    Ok(pairs)
 }
