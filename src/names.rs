@@ -153,28 +153,28 @@ pub mod injected {
     /// The init container that installs the launcher, and the `emptyDir` it installs into.
     pub const LAUNCHER: &str = "native-host-launcher";
     /// Where that volume is mounted.
-    pub const LAUNCHER_DIR: &str = r"C:\native-host\bin";
+    pub use native_host_launcher::names::LAUNCHER_DIR;
     /// The launcher's file name.
-    pub const LAUNCHER_EXE: &str = "native-host-launcher.exe";
+    pub use native_host_launcher::names::LAUNCHER_EXE;
     /// The launcher as its init container finds it in its own image; hcsshim puts the image's
     /// folder in place of the variable (`internal/jobcontainers/jobcontainer.go`).
     pub const LAUNCHER_IN_IMAGE: &str = r"%CONTAINER_SANDBOX_MOUNT_POINT%\native-host-launcher.exe";
     /// The downwardAPI volume that carries [`annotation::ANCHOR_STATUS`](super::annotation::ANCHOR_STATUS).
     pub const ANCHOR_VOLUME: &str = "native-host-anchor";
     /// Where that volume is mounted.
-    pub const ANCHOR_DIR: &str = r"C:\native-host\anchor";
+    pub use native_host_launcher::names::ANCHOR_DIR;
     /// Its one file.
-    pub const ANCHOR_FILE: &str = "status";
+    pub use native_host_launcher::names::ANCHOR_FILE;
 }
 
 /// Environment variables.
 pub mod env {
-    /// The HP pod's UID, by `fieldRef`.
-    pub const POD_UID: &str = "NATIVE_HOST_POD_UID";
-    /// The HP pod's namespace, by `fieldRef`.
-    pub const POD_NAMESPACE: &str = "NATIVE_HOST_POD_NAMESPACE";
     /// The compartment that a program attaches itself to; launchers set it (K2s's name).
-    pub const COMPARTMENT_ID_ATTACH: &str = "COMPARTMENT_ID_ATTACH";
+    pub use native_host_launcher::names::COMPARTMENT_ID_ATTACH;
+    /// The HP pod's namespace, by `fieldRef`.
+    pub use native_host_launcher::names::POD_NAMESPACE;
+    /// The HP pod's UID, by `fieldRef`.
+    pub use native_host_launcher::names::POD_UID;
     /// Every flag of the program is also a variable: this, and the flag's name in capitals.
     pub const FLAG_PREFIX: &str = "NATIVE_HOST_";
     /// The first three: a workload must not set them.

@@ -1,9 +1,15 @@
 //! The launcher's subcommands, each parsed from arguments and written as such.
 
+use std::net::IpAddr;
+
+use crate::help::Topic;
 use crate::options::{Arguments, UsageError, once, required, unknown};
 use crate::probe::{Action, header, header_word};
 use crate::run::Run;
 use crate::word::{escape, escape_but};
+
+/// What a person can ask for.
+const COMMANDS: &str = "run, stop, probe, install, doctor or version";
 
 /// What the launcher is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,23 +22,34 @@ pub enum Command {
     Probe(ProbeCommand),
     /// Copy the launcher to where containers find it.
     Install(Install),
+    /// Tell what the node looks like to the launcher.
+    Doctor(Doctor),
+    /// Say which version this is.
+    Version,
+    /// Say how it is used.
+    Help(Topic),
 }
 
 impl Command {
     /// Reads the launcher's arguments, the program's own name not among them.
     pub fn parse(args: &[String]) -> Result<Self, UsageError> {
+        if let Some(topic) = Topic::asked(args) {
+            return Ok(Self::Help(topic));
+        }
         let mut args = Arguments::new(args);
         match args.next() {
             Some("run") => Ok(Self::Run(Box::new(Run::parse_options(args)?))),
             Some("stop") => Ok(Self::Stop(Stop::parse_options(args)?)),
             Some("probe") => Ok(Self::Probe(ProbeCommand::parse_options(args)?)),
             Some("install") => Ok(Self::Install(Install::parse_options(args)?)),
+            Some("doctor") => Ok(Self::Doctor(Doctor::parse_options(args)?)),
+            Some("version" | "--version") => args.end().map(|()| Self::Version),
             Some(other) => Err(UsageError::new(format!(
-                "`{other}` is no command: expected run, stop, probe or install"
+                "`{other}` is no command: expected {COMMANDS}; --help tells of them"
             ))),
-            None => Err(UsageError::new(
-                "expected a command: run, stop, probe or install",
-            )),
+            None => Err(UsageError::new(format!(
+                "expected a command: {COMMANDS}; --help tells of them"
+            ))),
         }
     }
 }
@@ -207,6 +224,55 @@ impl Install {
     }
 }
 
+/// `doctor [--ip IP] [--compartment N] [--resolve NAME] [-o text|json]`: no pod's command line holds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Doctor {
+    /// The IP to look up, in place of the anchor's.
+    pub ip: Option<IpAddr>,
+    /// The compartment to look into, in place of that IP's.
+    pub compartment: Option<u32>,
+    /// The name to resolve there.
+    pub resolve: Option<String>,
+    /// JSON in place of text.
+    pub json: bool,
+}
+
+impl Doctor {
+    fn parse_options(mut args: Arguments<'_>) -> Result<Self, UsageError> {
+        let (mut ip, mut compartment, mut resolve, mut json) = (None, None, None, None);
+        while let Some(name) = args.next() {
+            match name {
+                "--ip" => {
+                    let word = args.value(name)?;
+                    let wrong = || UsageError::new(format!("--ip {word}: expected an IP address"));
+                    once(&mut ip, name, word.parse().map_err(|_| wrong())?)?;
+                }
+                "--compartment" => once(&mut compartment, name, args.number(name)?)?,
+                "--resolve" => once(&mut resolve, name, args.value(name)?.to_owned())?,
+                "-o" | "--output" => {
+                    let is_json = match args.value(name)? {
+                        "json" => true,
+                        "text" => false,
+                        other => {
+                            return Err(UsageError::new(format!(
+                                "{name} {other}: expected text or json"
+                            )));
+                        }
+                    };
+                    once(&mut json, name, is_json)?;
+                }
+                _ => return Err(unknown(name)),
+            }
+        }
+        Ok(Self {
+            ip,
+            compartment,
+            resolve,
+            json: json.unwrap_or(false),
+        })
+    }
+}
+
 /// The name of the event by which `stop` reaches the `run` of its container. In the `Global\`
 /// namespace, since `run` and an exec need not be in one session; without a further backslash,
 /// which an object's name may not hold, and one of its own for each container of each pod.
@@ -288,6 +354,18 @@ mod tests {
             Command::Probe(_)
         ));
         assert!(matches!(parse(r"install C:\x"), Command::Install(_)));
+        assert_eq!(parse("version"), Command::Version);
+        assert_eq!(parse("--version"), Command::Version);
+        assert_eq!(parse("doctor"), Command::Doctor(Doctor::default()));
+        let doctor = Doctor {
+            ip: Some(IpAddr::from([10, 1, 2, 3])),
+            compartment: Some(5),
+            resolve: Some("albums.default.svc".to_owned()),
+            json: true,
+        };
+        let line = "doctor --ip 10.1.2.3 --compartment 5 --resolve albums.default.svc -o json";
+        assert_eq!(parse(line), Command::Doctor(doctor));
+        assert!(matches!(parse("--help"), Command::Help(_)));
     }
 
     #[test]
@@ -317,6 +395,10 @@ mod tests {
             ),
             ("install", "install needs a value"),
             ("install a b", "one argument too many"),
+            ("version 2", "one argument too many"),
+            ("doctor --ip x", "expected an IP address"),
+            ("doctor -o yaml", "expected text or json"),
+            ("doctor --ip", "--ip needs a value"),
         ] {
             let error = Command::parse(&words(line)).unwrap_err().to_string();
             assert!(error.contains(reason), "{line}: {error}");

@@ -1,0 +1,49 @@
+//! Control events of the console.
+
+use std::sync::OnceLock;
+use std::sync::mpsc::Sender;
+
+use windows_sys::Win32::System::Console::{
+    CTRL_BREAK_EVENT, CTRL_C_EVENT, GenerateConsoleCtrlEvent, SetConsoleCtrlHandler,
+};
+
+use super::handle::done;
+use native_host_launcher::supervise::Signal;
+
+static TO: OnceLock<Sender<Signal>> = OnceLock::new();
+
+/// Tells of every control event that this process gets.
+pub(super) fn listen(to: Sender<Signal>) -> Result<(), String> {
+    // Once in a process; a second call would be for the same channel.
+    let _ = TO.set(to);
+    // SAFETY: the handler is a function that is always there.
+    done(
+        unsafe { SetConsoleCtrlHandler(Some(handler), 1) },
+        "SetConsoleCtrlHandler",
+    )
+}
+
+/// Runs on a thread of its own that Windows makes.
+unsafe extern "system" fn handler(event: u32) -> i32 {
+    if let Some(to) = TO.get() {
+        // Where nobody listens any more, the process is about to end.
+        let _ = to.send(Signal::Closing);
+    }
+    if !matches!(event, CTRL_C_EVENT | CTRL_BREAK_EVENT) {
+        // Who comes back from such an event is ended at once. `run` ends the process when it is done.
+        loop {
+            std::thread::park();
+        }
+    }
+    1
+}
+
+/// Sends CTRL_BREAK to a process group: the one of these events that can be sent to a group, and that a new
+/// group does not ignore (`CREATE_NEW_PROCESS_GROUP` turns CTRL_C off).
+pub(super) fn interrupt(group: u32) -> Result<(), String> {
+    // SAFETY: numbers only.
+    done(
+        unsafe { GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, group) },
+        "GenerateConsoleCtrlEvent",
+    )
+}

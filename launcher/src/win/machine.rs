@@ -1,0 +1,168 @@
+//! The node as `run` sees it.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+use std::{env, io, thread};
+
+use super::hcn::Hcn;
+use super::job::TargetJob;
+use super::tls::Schannel;
+use super::{Compartments, console, system};
+use native_host_launcher::Run;
+use native_host_launcher::compartment::{self, Assigned, Found, Node};
+use native_host_launcher::names;
+use native_host_launcher::probing::{self, Clock, Due, Outcome, Schedule};
+use native_host_launcher::program::{Folders, locate};
+use native_host_launcher::supervise::{Machine, Signal};
+use native_host_launcher::timestamp::Timestamp;
+
+/// This machine.
+pub(crate) struct Windows {
+    start: Instant,
+    to: Sender<Signal>,
+    from: Receiver<Signal>,
+}
+
+impl Windows {
+    /// Begins to listen to control events.
+    pub(crate) fn new() -> Result<Self, String> {
+        let (to, from) = channel();
+        console::listen(to.clone())?;
+        Ok(Self {
+            start: Instant::now(),
+            to,
+            from,
+        })
+    }
+
+    /// Where signals go.
+    pub(crate) fn to(&self) -> Sender<Signal> {
+        self.to.clone()
+    }
+}
+
+/// The network of this machine, for the look-up of compartments.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Network;
+
+impl Node for Network {
+    type Hcn = Hcn;
+
+    fn hcn(&self) -> Result<Hcn, String> {
+        Hcn::load()
+    }
+
+    fn adapters(&self) -> Result<Vec<Assigned>, String> {
+        Compartments::load()?.adapters()
+    }
+
+    fn ipconfig(&self) -> Result<Vec<u8>, String> {
+        let output = Command::new(Path::new(&system::system_folder()).join("ipconfig.exe"))
+            .arg("/allcompartments")
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| format!("ipconfig.exe: {error}"))?;
+        if output.status.success() {
+            Ok(output.stdout)
+        } else {
+            Err(format!("ipconfig.exe: {}", output.status))
+        }
+    }
+}
+
+impl Machine for Windows {
+    type Job = TargetJob;
+
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn booted(&self) -> Timestamp {
+        system::booted()
+    }
+
+    fn status(&self) -> io::Result<Vec<u8>> {
+        std::fs::read(Path::new(names::ANCHOR_DIR).join(names::ANCHOR_FILE))
+    }
+
+    fn find(&self, ip: IpAddr) -> Result<Found, String> {
+        compartment::find(&Network, ip)
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        // Windows ignores case here, the kubelet does not.
+        env::vars_os()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.to_string_lossy().into_owned())
+    }
+
+    fn locate(&self, name: &str) -> Result<String, String> {
+        let windows = system::windows_folder();
+        let folders = Folders {
+            current: env::current_dir()
+                .map(|path| path.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+            path: env::var("PATH").unwrap_or_default(),
+            system: vec![
+                system::system_folder(),
+                format!(r"{windows}\System"),
+                windows,
+            ],
+        };
+        locate(name, &folders, |path| Path::new(path).is_file())
+    }
+
+    fn job(&mut self) -> Result<TargetJob, String> {
+        TargetJob::new(self.to())
+    }
+
+    fn probe(&mut self, run: &Run, ip: IpAddr, compartment: u32) {
+        if run.startup.is_none() && run.liveness.is_none() {
+            return;
+        }
+        let schedule = Schedule::new(run.startup.clone(), run.liveness.clone());
+        let to = self.to();
+        thread::spawn(move || probe(schedule, ip, compartment, &to));
+    }
+
+    fn next(&mut self, until: Duration) -> Option<Signal> {
+        let time = until.saturating_sub(self.now());
+        self.from.recv_timeout(time).ok()
+    }
+}
+
+/// The time of the thread that probes. It ends with the process: what a probe finds while the target is being
+/// stopped, `run` does not listen to.
+struct Since(Instant);
+
+impl Clock for Since {
+    fn now(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    fn wait_until(&self, at: Duration) -> bool {
+        thread::sleep(at.saturating_sub(self.now()));
+        true
+    }
+}
+
+/// Probes on this thread, in the compartment. The launcher itself is outside of the job and so on the host's
+/// network: each attempt makes sure first that its thread is not.
+fn probe(schedule: Schedule, ip: IpAddr, compartment: u32, to: &Sender<Signal>) {
+    let mut attempt = |due: &Due<'_>| {
+        if let Err(why) = Compartments::load().and_then(|calls| calls.enter(compartment)) {
+            let _ = to.send(Signal::ProbeAstray(why.clone()));
+            return Outcome::Unknown(why);
+        }
+        let timeout = Duration::from_secs(due.probe.timeout.into());
+        probing::attempt_with_retries(&due.probe.action, ip, timeout, &Schannel)
+    };
+    let clock = Since(Instant::now());
+    let failed = probing::watch(schedule, &clock, &mut attempt, &mut |_, _, _| {});
+    if let Some(failed) = failed {
+        let _ = to.send(Signal::ProbeFailed(failed));
+    }
+}

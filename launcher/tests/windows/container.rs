@@ -1,0 +1,332 @@
+//! A container to run the launcher in: a wine prefix of its own, made of links to the shared one, with the
+//! stand-ins for what wine lacks (`tests/wine/stand-ins/network`) in its system32.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{Read as _, Seek as _};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime};
+
+use native_host_launcher::names;
+use native_host_launcher::timestamp::Timestamp;
+
+/// The anchor's IP in all tests: loopback, so that it can be bound, and its compartment.
+pub(crate) const IP: &str = "127.20.3.4";
+pub(crate) const COMPARTMENT: u32 = 5;
+/// A machine that runs these tests may be busy with others.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The programs, built, and a wine that works.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    launcher: PathBuf,
+    pub(crate) echo: PathBuf,
+    network: PathBuf,
+    /// The prefix that hack/wine makes.
+    shared: PathBuf,
+}
+
+impl Tools {
+    /// Builds and looks, once. On a developer's machine that has not what is needed this says so and leaves
+    /// the tests out; in CI that is a failure.
+    fn find() -> Option<&'static Self> {
+        static FOUND: OnceLock<Option<Tools>> = OnceLock::new();
+        FOUND.get_or_init(Self::look).as_ref()
+    }
+
+    fn look() -> Option<Self> {
+        let found = || -> Result<Self, String> {
+            let launcher = built(&["launcher", "native-host-launcher"])?;
+            let echo = built(&["tests/wine/argv-echo"])?;
+            let network = built(&["tests/wine/stand-ins/network", "network.dll"])?;
+            let there = script("wine").args(["cmd", "/c", "exit"]).status();
+            if !there.is_ok_and(|status| status.success()) {
+                return Err("wine does not work".to_owned());
+            }
+            let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
+                || Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cache"),
+                PathBuf::from,
+            );
+            Ok(Self {
+                launcher,
+                echo,
+                network,
+                shared: cache.join("native-host/wine"),
+            })
+        };
+        match found() {
+            Ok(tools) => Some(tools),
+            Err(why) => {
+                assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{why}");
+                eprintln!("NOT TESTED UNDER WINE: {why}");
+                None
+            }
+        }
+    }
+}
+
+fn script(name: &str) -> Command {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut command = Command::new(root.join("hack").join(name));
+    command.current_dir(root);
+    command
+}
+
+fn built(arguments: &[&str]) -> Result<PathBuf, String> {
+    let output = script("build-windows").args(arguments).output().unwrap();
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    Ok(String::from_utf8(output.stdout).unwrap().trim_end().into())
+}
+
+/// A path of this machine as wine names it.
+pub(crate) fn windows_path(path: &Path) -> String {
+    format!("Z:{}", path.to_str().unwrap().replace('/', r"\"))
+}
+
+/// A prefix, alone in it the launcher and what it starts.
+pub(crate) struct Container {
+    prefix: tempfile::TempDir,
+    pub(crate) tools: &'static Tools,
+}
+
+/// How a command line ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// All 32 bits; wine itself passes on eight.
+    pub(crate) code: u32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// A command line that runs.
+pub(crate) struct Started {
+    child: Child,
+    out: fs::File,
+    err: fs::File,
+    _list: tempfile::TempDir,
+}
+
+impl Container {
+    /// A node with one pod, whose anchor runs and whose status is there.
+    pub(crate) fn new() -> Option<Self> {
+        let tools = Tools::find()?;
+        let prefix = tempfile::tempdir().unwrap();
+        let container = Self { prefix, tools };
+        container.furnish();
+        container.set_endpoints(&line(COMPARTMENT, 0, IP));
+        container.set_status(&status(IP, Timestamp::of(SystemTime::now()), "a-b"));
+        Some(container)
+    }
+
+    fn furnish(&self) {
+        let (shared, own) = (&self.tools.shared, self.prefix.path());
+        for file in [
+            "system.reg",
+            "user.reg",
+            "userdef.reg",
+            ".update-timestamp",
+            ".ready",
+        ] {
+            fs::copy(shared.join(file), own.join(file)).unwrap();
+        }
+        // wine prefers its own library of this name, unless told otherwise.
+        let mut registry = fs::read_to_string(own.join("user.reg")).unwrap();
+        let key = r"Software\\Wine\\AppDefaults\\native-host-launcher.exe\\DllOverrides";
+        writeln!(registry, "\n[{key}]\n\"iphlpapi\"=\"native\"").unwrap();
+        fs::write(own.join("user.reg"), registry).unwrap();
+
+        let system = "windows/system32";
+        fs::create_dir_all(own.join("drive_c").join(system)).unwrap();
+        fs::create_dir(own.join("dosdevices")).unwrap();
+        symlink("../drive_c", own.join("dosdevices/c:")).unwrap();
+        symlink("/", own.join("dosdevices/z:")).unwrap();
+        let link_all = |folder: &str, but: &[&str]| {
+            for entry in fs::read_dir(shared.join("drive_c").join(folder)).unwrap() {
+                let name = entry.unwrap().file_name().into_string().unwrap();
+                if !but.contains(&name.as_str()) {
+                    let to = shared.join("drive_c").join(folder).join(&name);
+                    symlink(to, self.file(&format!("{folder}/{name}"))).unwrap();
+                }
+            }
+        };
+        link_all("", &["windows"]);
+        link_all("windows", &["system32"]);
+        link_all(system, &["iphlpapi.dll"]);
+        for name in ["iphlpapi.dll", "computenetwork.dll"] {
+            fs::copy(&self.tools.network, self.file(&format!("{system}/{name}"))).unwrap();
+        }
+        let bin = self.file(&unix(names::LAUNCHER_DIR));
+        fs::create_dir_all(&bin).unwrap();
+        fs::copy(&self.tools.launcher, bin.join(names::LAUNCHER_EXE)).unwrap();
+        fs::create_dir_all(self.file(&unix(names::ANCHOR_DIR))).unwrap();
+        fs::create_dir(self.file("native-host-stand-in")).unwrap();
+    }
+
+    /// A file of drive C.
+    pub(crate) fn file(&self, path: &str) -> PathBuf {
+        self.prefix
+            .path()
+            .join("drive_c")
+            .join(path.trim_start_matches('/'))
+    }
+
+    /// Replaces a file at once, as whoever reads it meanwhile expects.
+    fn put(&self, path: &str, content: &str) {
+        let part = self.file(&format!("{path}.part"));
+        fs::write(&part, content).unwrap();
+        fs::rename(part, self.file(path)).unwrap();
+    }
+
+    pub(crate) fn set_status(&self, content: &str) {
+        self.put(
+            &format!("{}/{}", unix(names::ANCHOR_DIR), names::ANCHOR_FILE),
+            content,
+        );
+    }
+
+    pub(crate) fn set_endpoints(&self, lines: &str) {
+        self.put("native-host-stand-in/endpoints", lines);
+    }
+
+    pub(crate) fn set_faults(&self, lines: &str) {
+        self.put("native-host-stand-in/faults", lines);
+    }
+
+    /// The calls since the last time: process, function with arguments, result.
+    pub(crate) fn take_calls(&self) -> Vec<(u32, String, String)> {
+        let file = self.file("native-host-stand-in/calls");
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        let _ = fs::remove_file(file);
+        let parse = |line: &str| {
+            let (process, call) = line.split_once(' ').unwrap();
+            let (call, result) = call.split_once(" -> ").unwrap();
+            (process.parse().unwrap(), call.to_owned(), result.to_owned())
+        };
+        text.lines().map(parse).collect()
+    }
+
+    /// Whether a file comes to be.
+    pub(crate) fn wait_for(&self, path: &str) {
+        let start = Instant::now();
+        while !self.file(path).exists() {
+            assert!(start.elapsed() < PATIENCE, "{path} never came");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Starts the launcher as a node would: `cmd /c`, and its line as the webhook writes it.
+    pub(crate) fn start(&self, args: &[String]) -> Started {
+        let line = format!(
+            r"{}\{} {}",
+            names::LAUNCHER_DIR,
+            names::LAUNCHER_EXE,
+            args.join(" ")
+        );
+        self.start_line(&line)
+    }
+
+    /// Starts any line so.
+    pub(crate) fn start_line(&self, line: &str) -> Started {
+        let list = tempfile::tempdir().unwrap();
+        let hex = line
+            .bytes()
+            .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+        fs::write(list.path().join("list"), format!("cmd {hex}\n")).unwrap();
+        // Files and no pipes: wine's own services inherit them and outlive the program.
+        let (out, err) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        let child = script("wine")
+            .arg(&self.tools.echo)
+            .env("WINEPREFIX", self.prefix.path())
+            .env("ARGV_ECHO_LIST", windows_path(&list.path().join("list")))
+            .env(names::POD_UID, "6e7e1f9e-6f4b-4b7e-8a57-0d6d8d1c2b3a")
+            .env("OTHER", "of the pod")
+            .stdin(Stdio::null())
+            .stdout(out.try_clone().unwrap())
+            .stderr(err.try_clone().unwrap())
+            .spawn()
+            .unwrap();
+        Started {
+            child,
+            out,
+            err,
+            _list: list,
+        }
+    }
+
+    /// Runs the launcher to its end.
+    pub(crate) fn run(&self, args: &[String]) -> Ended {
+        self.start(args).end()
+    }
+
+    /// Whether a process of this image runs.
+    pub(crate) fn runs(&self, image: &str) -> bool {
+        self.start_line("tasklist").end().out.contains(image)
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        // Its wineserver, with all that is left, before the folder goes.
+        let _ = script("wine")
+            .args(["wineboot", "--kill"])
+            .env("WINEPREFIX", self.prefix.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+    }
+}
+
+impl Started {
+    pub(crate) fn end(mut self) -> Ended {
+        let status = self.child.wait().unwrap();
+        let (out, err) = (text(&mut self.out), text(&mut self.err));
+        assert!(status.success(), "{status}\n{out}\n{err}");
+        let exit = out
+            .lines()
+            .rev()
+            .find_map(|line| line.trim_end().strip_prefix("exit 0 "));
+        let code = exit.unwrap_or_else(|| panic!("no exit code in\n{out}\n{err}"));
+        // Windows counts them without sign.
+        let code = code
+            .parse()
+            .unwrap_or_else(|_| panic!("it did not end: {code}\n{out}\n{err}"));
+        Ended { code, out, err }
+    }
+}
+
+impl Ended {
+    /// The last line on stderr: all that `kubectl describe` shows of it.
+    pub(crate) fn last_line(&self) -> &str {
+        self.err.lines().last().unwrap_or_default()
+    }
+}
+
+fn text(file: &mut fs::File) -> String {
+    let mut bytes = Vec::new();
+    file.rewind().unwrap();
+    file.read_to_end(&mut bytes).unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// `C:\native-host\bin` as a path below `drive_c`.
+fn unix(path: &str) -> String {
+    path.strip_prefix(r"C:\").unwrap().replace('\\', "/")
+}
+
+/// A line of the stand-in's `endpoints`; each compartment has an endpoint and a namespace of its own.
+pub(crate) fn line(compartment: u32, flags: u32, ip: &str) -> String {
+    let guid = |first: u32| format!("{first:08x}-8c5b-4f8f-9f0e-3f9b6f7d2c11");
+    let (endpoint, namespace) = (guid(0xe000 + compartment), guid(0xf000 + compartment));
+    format!("{endpoint} {namespace} {compartment} {flags} {ip}\n")
+}
+
+/// The status file, as the controller writes it.
+pub(crate) fn status(ip: &str, started: Timestamp, uid: &str) -> String {
+    format!(r#"{{"ip":"{ip}","started":"{started}","uid":"{uid}"}}"#)
+}
