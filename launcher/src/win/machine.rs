@@ -1,9 +1,10 @@
 //! The node as `run` sees it.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 use std::{env, io, thread};
 
@@ -19,11 +20,18 @@ use native_host_launcher::program::{Folders, locate};
 use native_host_launcher::supervise::{Machine, Signal};
 use native_host_launcher::timestamp::Timestamp;
 
+/// How long a look-up may take before that is said.
+const ANSWER: Duration = Duration::from_secs(5);
+
+type LookUp = Receiver<Result<Found, String>>;
+
 /// This machine.
 pub(crate) struct Windows {
     start: Instant,
     to: Sender<Signal>,
     from: Receiver<Signal>,
+    /// A look-up that has not come back yet.
+    pending: RefCell<Option<(IpAddr, LookUp)>>,
 }
 
 impl Windows {
@@ -35,6 +43,7 @@ impl Windows {
             start: Instant::now(),
             to,
             from,
+            pending: RefCell::default(),
         })
     }
 
@@ -89,7 +98,29 @@ impl Machine for Windows {
     }
 
     fn find(&self, ip: IpAddr) -> Result<Found, String> {
-        compartment::find(&Network, ip)
+        // On a thread of its own: the Host Network Service can hang, and the deadline is to hold.
+        let former = self.pending.take().filter(|(of, _)| *of == ip);
+        let pending = former.map_or_else(
+            || {
+                let (to, from) = channel();
+                thread::spawn(move || to.send(compartment::find(&Network, ip)));
+                from
+            },
+            |(_, pending)| pending,
+        );
+        match pending.recv_timeout(ANSWER) {
+            Ok(found) => found,
+            Err(RecvTimeoutError::Disconnected) => {
+                Err("the look-up ended without an answer".into())
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                self.pending.replace(Some((ip, pending)));
+                Err(format!(
+                    "Windows' network services have not answered within {} s",
+                    ANSWER.as_secs()
+                ))
+            }
+        }
     }
 
     fn variable(&self, name: &str) -> Option<String> {
