@@ -3,15 +3,15 @@
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{env, io, thread};
 
 use super::hcn::Hcn;
 use super::job::TargetJob;
 use super::tls::Schannel;
-use super::{Compartments, console, system};
+use super::{Compartments, console, process, system};
 use native_host_launcher::Run;
 use native_host_launcher::compartment::{self, Assigned, Found, Node};
 use native_host_launcher::names;
@@ -23,7 +23,10 @@ use native_host_launcher::timestamp::Timestamp;
 /// How long a look-up may take before that is said.
 const ANSWER: Duration = Duration::from_secs(5);
 
-type LookUp = Receiver<Result<Found, String>>;
+/// How often it is asked whether it has ended.
+const PAUSE: Duration = Duration::from_millis(2);
+
+type LookUp = JoinHandle<Result<Found, String>>;
 
 /// This machine.
 pub(crate) struct Windows {
@@ -69,16 +72,12 @@ impl Node for Network {
     }
 
     fn ipconfig(&self) -> Result<Vec<u8>, String> {
-        let output = Command::new(Path::new(&system::system_folder()).join("ipconfig.exe"))
-            .arg("/allcompartments")
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| format!("ipconfig.exe: {error}"))?;
-        if output.status.success() {
-            Ok(output.stdout)
-        } else {
-            Err(format!("ipconfig.exe: {}", output.status))
-        }
+        let folder = system::system_folder();
+        process::output(
+            &format!(r"{folder}\ipconfig.exe"),
+            "/allcompartments",
+            &folder,
+        )
     }
 }
 
@@ -100,27 +99,23 @@ impl Machine for Windows {
     fn find(&self, ip: IpAddr) -> Result<Found, String> {
         // On a thread of its own: the Host Network Service can hang, and the deadline is to hold.
         let former = self.pending.take().filter(|(of, _)| *of == ip);
-        let pending = former.map_or_else(
-            || {
-                let (to, from) = channel();
-                thread::spawn(move || to.send(compartment::find(&Network, ip)));
-                from
-            },
-            |(_, pending)| pending,
-        );
-        match pending.recv_timeout(ANSWER) {
-            Ok(found) => found,
-            Err(RecvTimeoutError::Disconnected) => {
-                Err("the look-up ended without an answer".into())
-            }
-            Err(RecvTimeoutError::Timeout) => {
+        let pending = match former {
+            Some((_, pending)) => pending,
+            None => thread::spawn(move || compartment::find(&Network, ip)),
+        };
+        let end = Instant::now() + ANSWER;
+        while !pending.is_finished() {
+            if Instant::now() > end {
                 self.pending.replace(Some((ip, pending)));
-                Err(format!(
-                    "Windows' network services have not answered within {} s",
-                    ANSWER.as_secs()
-                ))
+                let seconds = ANSWER.as_secs();
+                return Err(format!(
+                    "Windows' network services have not answered within {seconds} s"
+                ));
             }
+            thread::sleep(PAUSE);
         }
+        // A thread that panics ends the process.
+        pending.join().unwrap_or_else(|_| Err(String::new()))
     }
 
     fn variable(&self, name: &str) -> Option<String> {

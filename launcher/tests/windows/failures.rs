@@ -162,7 +162,7 @@ fn the_other_ways_to_a_compartment_are_gone_and_said() {
     let ended = container.run(&args);
     for part in [
         "hcn: HcnEnumerateEndpoints: 0x800706ba",
-        "ipconfig: ipconfig.exe: exit code: 1",
+        "ipconfig.exe: exit code 1",
     ] {
         assert!(ended.last_line().contains(part), "{ended:?}");
     }
