@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use native_host::names::{annotation, env, gate, injected, label};
+use native_host::names::{annotation, env, gate, injected, label, policy};
 use native_host::plan::MARKER;
 use native_host::plan::anchor_spec::AnchorSpec;
 use native_host::policy::Policy;
@@ -33,10 +33,11 @@ fn the_albums_example_becomes_three_host_process_pods_on_the_windows_node() {
     // The Deployment itself stays as its author wrote it: nothing drifts.
     let deployment = world.plane.get(&["deployment", "albums", "-n", "example"]);
     let template = &deployment["spec"]["template"];
-    assert_eq!(template["metadata"].get("annotations"), None);
+    let annotations = json!({policy::IP_ENV: "BIND_ADDRESS"});
+    assert_eq!(template["metadata"]["annotations"], annotations);
     assert_eq!(
         template["spec"]["containers"][0]["command"][0],
-        r"C:\apps\albumswin.exe"
+        r"C:\apps\albums.exe"
     );
 }
 
@@ -99,7 +100,8 @@ fn placement(spec: &Value) {
 fn launcher_probes_and_ports(container: &Value) {
     let launcher = launcher();
     assert_eq!(container["command"], json!([launcher]));
-    let liveness = "http:8081/health/liveness,delay=0,period=10,timeout=1,failures=3,successes=1";
+    let liveness = "http:8081/health/liveness,delay=0,period=5,timeout=1,failures=3,successes=1";
+    let startup = "http:8081/health/startup,delay=0,period=1,timeout=1,failures=60,successes=1";
     assert_eq!(
         container["args"],
         items(&[
@@ -108,14 +110,16 @@ fn launcher_probes_and_ports(container: &Value) {
             "albums",
             "--timeout",
             "180s",
+            "--ip-env",
+            "BIND_ADDRESS",
             "--liveness",
             liveness,
+            "--startup",
+            startup,
             "--grace",
-            "28",
+            "13",
             "--",
-            r"C:\apps\albumswin.exe",
-            "--config",
-            r"C:\apps\prod.json",
+            r"C:\apps\albums.exe",
         ])
     );
     for probe in ["livenessProbe", "readinessProbe", "startupProbe", "ports"] {
@@ -130,6 +134,8 @@ fn variables_and_mounts(container: &Value) {
         json!([
             field(env::POD_UID, "metadata.uid"),
             field(env::POD_NAMESPACE, "metadata.namespace"),
+            {"name": "RESOURCE", "value": "albums"},
+            {"name": "MAX_CONNECTION_AGE", "value": "3s"},
         ])
     );
     let read_only =
@@ -194,10 +200,10 @@ fn stop_and_failure_text(spec: &Value, container: &Value) {
             "--drain",
             "5",
             "--grace",
-            "28",
+            "13",
         ])
     );
-    assert_eq!(spec["terminationGracePeriodSeconds"], 35);
+    assert_eq!(spec["terminationGracePeriodSeconds"], 20);
     assert_eq!(
         container["terminationMessagePolicy"],
         "FallbackToLogsOnError"
@@ -221,7 +227,7 @@ fn marker_mesh_and_anchor(annotations: &Value) {
                 "readiness": {
                     "check": {"httpGet": {"port": 8081, "path": "/health/readiness"}},
                     "timing": {
-                        "initialDelaySeconds": 0, "periodSeconds": 10, "timeoutSeconds": 1,
+                        "initialDelaySeconds": 0, "periodSeconds": 2, "timeoutSeconds": 1,
                         "successThreshold": 1, "failureThreshold": 3,
                     },
                 },

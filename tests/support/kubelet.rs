@@ -10,7 +10,8 @@
 //! It starts what is bound to its nodes, sets phases, IPs, container states and conditions,
 //! evaluates readiness gates, restarts what ends, stops what is deleted and then completes the
 //! deletion. Each rule names the file of Kubernetes 1.36 (`pkg/kubelet/`) that it is taken from.
-//! It runs no program: what a container does is a [`Program`], and what befalls a pod is a method.
+//! By itself it runs no program: what a container does is a [`Program`], and what befalls a pod is a
+//! method. The simulated node (`tests/windows-node`) gives it a [`Runtime`](orders::Runtime) that does.
 //! What a test says of a pod that is not there yet holds once it is.
 //!
 //! What it does not play: volumes, images, resources, probes with their thresholds, ephemeral
@@ -19,12 +20,14 @@
 //! - [`program`]: what a test says.
 //! - [`container`], [`machine`], [`starts`]: the life of a container and of a pod; no client, no
 //!   clock.
+//! - [`orders`]: the same where containers really run.
 //! - [`status`], [`conditions`]: what the API server gets to see of it.
 //! - [`worker`]: one pod's task, and its writes.
 
 pub mod conditions;
 pub mod container;
 pub mod machine;
+pub mod orders;
 pub mod program;
 pub mod starts;
 pub mod status;
@@ -46,6 +49,7 @@ use kube::{Api, Client, Config};
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::ControlPlane;
+use orders::Runtime;
 use program::Knobs;
 pub use program::{Program, Settings, pods};
 
@@ -78,6 +82,8 @@ pub struct Shared {
     /// Whether a pod's worker panicked.
     failed: AtomicBool,
     nodes: Mutex<HashMap<String, String>>,
+    /// What really runs the pods, if they are not played.
+    pub runtime: Option<Arc<dyn Runtime>>,
 }
 
 impl Kubelet {
@@ -107,18 +113,33 @@ impl Kubelet {
             config.default_retry = false;
             Client::try_from(config).unwrap()
         });
-        let shared = Arc::new(Shared {
-            knobs: Mutex::new(Knobs {
-                settings,
-                ..Knobs::default()
-            }),
-            changed: watch::channel(()).0,
-            client,
-            writes: Semaphore::new(WRITES),
-            failed: AtomicBool::new(false),
-            nodes: Mutex::default(),
-        });
-        let nodes: HashSet<String> = nodes.iter().map(ToString::to_string).collect();
+        let shared = Shared::new(client, settings);
+        let nodes = nodes.iter().map(ToString::to_string).collect();
+        Self::on(runtime, shared, nodes)
+    }
+
+    /// The kubelet of one node, whose pods really run.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn really(
+        client: Client,
+        (node, ip): (&str, &str),
+        settings: Settings,
+        runtime: Arc<dyn Runtime>,
+    ) -> Self {
+        let mut shared = Shared::new(client, settings);
+        shared.runtime = Some(runtime);
+        shared.nodes = Mutex::new(HashMap::from([(node.to_owned(), ip.to_owned())]));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        Self::on(runtime, shared, HashSet::from([node.to_owned()]))
+    }
+
+    fn on(runtime: tokio::runtime::Runtime, shared: Shared, nodes: HashSet<String>) -> Self {
+        let shared = Arc::new(shared);
         let (stop, stopped) = oneshot::channel();
         let hub = hub(Arc::clone(&shared), nodes);
         let thread = std::thread::Builder::new()
@@ -240,6 +261,21 @@ impl Drop for Kubelet {
 }
 
 impl Shared {
+    fn new(client: Client, settings: Settings) -> Self {
+        Self {
+            knobs: Mutex::new(Knobs {
+                settings,
+                ..Knobs::default()
+            }),
+            changed: watch::channel(()).0,
+            client,
+            writes: Semaphore::new(WRITES),
+            failed: AtomicBool::new(false),
+            nodes: Mutex::default(),
+            runtime: None,
+        }
+    }
+
     /// What was said. A poisoned lock means that a worker panicked, which is told elsewhere.
     pub fn knobs(&self) -> MutexGuard<'_, Knobs> {
         self.knobs.lock().unwrap_or_else(PoisonError::into_inner)

@@ -4,10 +4,11 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read as _, Seek as _};
+use std::ops::Deref;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use native_host_launcher::names;
@@ -88,6 +89,36 @@ pub(crate) fn windows_path(path: &Path) -> String {
     format!("Z:{}", path.to_str().unwrap().replace('/', r"\"))
 }
 
+/// Prefixes that no test uses at the moment, and how many tests use one. A prefix takes a second to start.
+static POOL: Mutex<(Vec<Container>, usize)> = Mutex::new((Vec::new(), 0));
+
+/// A container that a test has for itself.
+pub(crate) struct Lease(Option<Container>);
+
+impl Deref for Lease {
+    type Target = Container;
+
+    fn deref(&self) -> &Container {
+        self.0.as_ref().unwrap()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let container = self.0.take();
+        let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.1 -= 1;
+        // What a failed test leaves is nobody's to use.
+        if !std::thread::panicking() {
+            pool.0.extend(container);
+        }
+        if pool.1 == 0 {
+            // Nothing else would ever drop them.
+            pool.0.clear();
+        }
+    }
+}
+
 /// A prefix, alone in it the launcher and what it starts.
 pub(crate) struct Container {
     prefix: tempfile::TempDir,
@@ -113,14 +144,26 @@ pub(crate) struct Started {
 
 impl Container {
     /// A node with one pod, whose anchor runs and whose status is there.
-    pub(crate) fn new() -> Option<Self> {
+    pub(crate) fn lease() -> Option<Lease> {
         let tools = Tools::find()?;
-        let prefix = tempfile::tempdir().unwrap();
-        let container = Self { prefix, tools };
-        container.furnish();
+        let idle = {
+            let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+            pool.1 += 1;
+            pool.0.pop()
+        };
+        let container = idle.unwrap_or_else(|| {
+            let prefix = tempfile::tempdir().unwrap();
+            let container = Self { prefix, tools };
+            container.furnish();
+            container
+        });
+        container.take_calls();
+        // A launcher that was killed has left it there: such a compartment leaks.
+        let _ = fs::remove_file(container.file("native-host-stand-in/compartment"));
+        container.set_faults("");
         container.set_endpoints(&line(COMPARTMENT, 0, IP));
         container.set_status(&status(IP, Timestamp::of(SystemTime::now()), "a-b"));
-        Some(container)
+        Some(Lease(Some(container)))
     }
 
     fn furnish(&self) {

@@ -39,7 +39,7 @@ fn ended_by(container: &Container, ended: &Ended, exit: Exit, why: &str) {
 
 #[test]
 fn another_anchor() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     let started = start(&container, &lasting());
@@ -57,7 +57,7 @@ fn another_anchor() {
 
 #[test]
 fn a_stop_or_two_at_once() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     let started = start(&container, &lasting());
@@ -85,7 +85,7 @@ fn a_stop_or_two_at_once() {
 
 #[test]
 fn a_stop_of_a_target_that_ends_by_itself_meanwhile() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     let target = r"echo.> C:\running & ping -n 4 127.0.0.1 > nul & exit 9";
@@ -111,7 +111,7 @@ fn a_stop_of_a_target_that_ends_by_itself_meanwhile() {
 
 #[test]
 fn its_own_end_takes_its_children_along() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     let target = r"start /b ping -n 600 127.0.0.1 > nul & exit 4";
@@ -123,7 +123,7 @@ fn its_own_end_takes_its_children_along() {
 
 #[test]
 fn the_launchers_own_end() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     let started = start(&container, &lasting());
@@ -159,7 +159,7 @@ fn probe(port: u16) -> Probe {
 
 #[test]
 fn a_probe_that_fails() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     // A port of the pod's IP that nothing listens on: one that was free a moment ago.
@@ -188,7 +188,7 @@ fn a_probe_that_fails() {
 
 #[test]
 fn a_probe_that_would_not_be_in_the_compartment() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     // It would succeed, on the host's network.

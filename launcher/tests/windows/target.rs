@@ -11,7 +11,7 @@ use super::{entered_and_left, run};
 
 #[test]
 fn it_runs_in_the_compartment_with_its_variables_and_gives_its_code() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     let mut run = run(&["cmd.exe", "/c", "set & exit 3"]);
@@ -55,7 +55,7 @@ fn it_runs_in_the_compartment_with_its_variables_and_gives_its_code() {
 
 #[test]
 fn every_exit_code_is_passed_on() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     for (text, code) in [("0", 0), ("-1073741819", 0xc000_0005), ("7000", 7000)] {
@@ -79,7 +79,7 @@ fn argument() -> impl Strategy<Value = String> {
 
 #[test]
 fn every_argument_arrives_byte_for_byte() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[11; 32]);
@@ -145,7 +145,7 @@ pub(crate) fn unhex(word: &str) -> String {
 
 #[test]
 fn cplauncher_is_given_the_compartment() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     let echo = windows_path(&container.tools.echo);
@@ -183,7 +183,7 @@ fn cplauncher_is_given_the_compartment() {
 
 #[test]
 fn a_sandbox_that_is_not_up_yet_is_waited_for() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     container.set_endpoints(&line(0, 0, IP));

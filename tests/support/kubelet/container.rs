@@ -7,10 +7,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use native_host::names::injected;
 
+use super::orders::Real;
 use super::program::Program;
 
 /// `minimumGracePeriodInSeconds` (`kuberuntime_container.go`): what a program always has to stop.
-const LEAST_STOP: Duration = Duration::from_secs(2);
+pub const LEAST_STOP: Duration = Duration::from_secs(2);
 
 /// The exit code of what was killed (128 + SIGKILL; a HostProcess container's too, as the kubelet
 /// invents it where the runtime says nothing).
@@ -53,6 +54,8 @@ pub struct Ended {
     pub at: Instant,
     /// Which of its runs.
     pub id: String,
+    /// The termination message.
+    pub message: Option<String>,
 }
 
 /// Where it stands.
@@ -83,6 +86,8 @@ pub enum State {
 /// A container of a pod.
 #[derive(Debug)]
 pub struct Container {
+    /// Its place in the pod, init containers first.
+    pub index: usize,
     pub name: String,
     pub image: String,
     pub kind: Kind,
@@ -105,6 +110,8 @@ pub struct Container {
     /// Its pod is not gone before: the kubelet waits for a preStop even if the container has ended
     /// meanwhile (`executePreStopHook` looks at the hook and the grace period only).
     pub held_until: Option<Instant>,
+    /// What is known of it where it really runs; then its program plays no part.
+    pub real: Option<Real>,
 }
 
 impl Container {
@@ -113,6 +120,7 @@ impl Container {
         let pre_stop = spec.lifecycle.as_ref().and_then(|l| l.pre_stop.as_ref());
         let mut mounts = spec.volume_mounts.iter().flatten();
         Self {
+            index: 0,
             name: spec.name.clone(),
             image: spec.image.clone().unwrap_or_default(),
             kind,
@@ -135,6 +143,7 @@ impl Container {
             saw: None,
             again: false,
             held_until: None,
+            real: None,
         }
     }
 
@@ -162,8 +171,18 @@ impl Container {
         self.state = State::Running {
             since: now,
             started: timestamp(),
-            ends: program.runs.map(|runs| now + runs),
+            ends: match self.real {
+                Some(_) => None,
+                None => program.runs.map(|runs| now + runs),
+            },
         };
+        if self.real.is_some() {
+            self.real = Some(Real {
+                started: !self.startup_probe,
+                ready: !self.readiness_probe,
+                ..Real::default()
+            });
+        }
         self.program = program;
         self.id = Some(id);
         self.saw = None;
@@ -185,6 +204,7 @@ impl Container {
             finished: timestamp(),
             at: now,
             id: self.id.clone().unwrap_or_default(),
+            message: None,
         });
     }
 
@@ -226,6 +246,9 @@ impl Container {
 
     /// Ends it if its time has come. Gives when that will be.
     pub fn advance(&mut self, now: Instant) -> Option<Instant> {
+        if self.real.is_some() {
+            return None;
+        }
         let (ends, code) = match &self.state {
             State::Running { ends, .. } => ((*ends)?, self.program.exit),
             State::Stopping { ends, code, .. } => (*ends, *code),
@@ -243,6 +266,9 @@ impl Container {
         let (State::Running { since, .. } | State::Stopping { since, .. }) = &self.state else {
             return (false, None);
         };
+        if let Some(real) = &self.real {
+            return (real.started, None);
+        }
         if !self.startup_probe {
             return (true, None);
         }
@@ -263,6 +289,9 @@ impl Container {
         }
         if let Some(said) = said {
             return (said, None);
+        }
+        if let Some(real) = &self.real {
+            return (real.ready, None);
         }
         if !self.readiness_probe {
             return (true, None);

@@ -9,6 +9,7 @@ use native_host::names::annotation;
 use native_host_launcher::exit::Exit;
 
 use super::container::{Container, Kind, State, seconds, timestamp};
+use super::orders::{Real, RealPod};
 use super::program::{Key, Knobs};
 
 /// `immediateEvictionGracePeriodSeconds` (`eviction_manager.go`).
@@ -38,11 +39,13 @@ pub struct Machine {
     pub initialized: bool,
     /// Since when it is evicted by the kubelet itself.
     pub evicted: Option<Time>,
-    grace: Option<Duration>,
+    pub grace: Option<Duration>,
     /// Everything has ended, and nothing more will start.
     pub finished: bool,
     boot: u32,
     pub runs: u32,
+    /// What is known of it where it really runs.
+    pub real: Option<RealPod>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +69,11 @@ impl Machine {
         let main = spec.containers.iter();
         let main = main.map(|container| Container::new(container, Kind::Main));
         let node = spec.node_name.clone().unwrap();
+        let mut containers: Vec<_> = init.chain(main).collect();
+        for (index, container) in containers.iter_mut().enumerate() {
+            container.index = index;
+            container.real = knobs.settings.real.then(Real::default);
+        }
         Self {
             key: key(pod),
             restart: match spec.restart_policy.as_deref() {
@@ -74,7 +82,7 @@ impl Machine {
                 _ => Restart::Always,
             },
             host_network: spec.host_network == Some(true),
-            containers: init.chain(main).collect(),
+            containers,
             start_time: timestamp(),
             start_at: Some(now + knobs.settings.start),
             sandbox: false,
@@ -87,6 +95,7 @@ impl Machine {
             boot: knobs.boots.get(&node).copied().unwrap_or_default(),
             node,
             runs: 0,
+            real: knobs.settings.real.then(RealPod::default),
         }
     }
 
@@ -117,13 +126,13 @@ impl Machine {
                 next = self.tick(now);
             }
         }
+        next = earliest(next, self.advance_stops(now));
         if self.terminating() {
-            let mut containers = self.containers.iter();
             let held = self.containers.iter().filter_map(|c| c.held_until).max();
             if let Some(held) = held.filter(|held| now < *held) {
                 next = earliest(next, Some(held));
             } else {
-                self.finished = !containers.any(Container::runs);
+                self.finished = !self.runs(|_| true) && self.is_removed();
             }
         }
         next
@@ -151,7 +160,11 @@ impl Machine {
                 container.held_until = None;
             }
         }
-        if (knobs.lost_sandboxes.remove(&self.key) || rebooted) && self.sandbox {
+        let lost = knobs.lost_sandboxes.remove(&self.key) || rebooted;
+        if lost {
+            self.forget_orders(now);
+        }
+        if lost && self.sandbox {
             self.lose_sandbox(knobs.settings.start, now);
         }
         if knobs.settings.launcher_follows && !self.terminating() {
@@ -234,6 +247,14 @@ impl Machine {
                 container.state = State::Ended(last.clone());
             }
         }
+        if self.real.is_some() {
+            let orders = self.containers.iter_mut();
+            let orders: Vec<_> = orders.filter_map(|c| c.begin_stop(grace, now)).collect();
+            for order in orders {
+                self.order(Some(order));
+            }
+            return;
+        }
         let mut turn = now;
         for container in self
             .containers
@@ -294,7 +315,8 @@ pub fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     a.into_iter().chain(b).min()
 }
 
-fn grace_of(pod: &Pod) -> Duration {
+/// The pod's own grace period.
+pub fn grace_of(pod: &Pod) -> Duration {
     let spec = pod.spec.as_ref();
     seconds(
         spec.and_then(|s| s.termination_grace_period_seconds)

@@ -110,6 +110,8 @@ pub struct Settings {
     /// Whether the launcher in an HP pod ends, and is restarted, when the anchor's status changes
     /// to another (section 5 of the contract: the target is killed at once).
     pub launcher_follows: bool,
+    /// Whether containers really run, by a [`Runtime`](super::orders::Runtime).
+    pub real: bool,
 }
 
 impl Default for Settings {
@@ -122,6 +124,7 @@ impl Default for Settings {
             shorter_grace_cuts: false,
             launcher_waits: false,
             launcher_follows: true,
+            real: false,
         }
     }
 }

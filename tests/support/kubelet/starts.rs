@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::container::{Kind, State};
 use super::machine::{Machine, Restart, earliest};
+use super::orders::Order;
 use super::program::Knobs;
 
 impl Machine {
@@ -23,6 +24,10 @@ impl Machine {
         if !self.sandbox {
             if let Some(at) = self.start_at.filter(|at| now < *at) {
                 return Some(at);
+            }
+            if self.real.is_some() {
+                self.order_sandbox();
+                return None;
             }
             self.sandbox = true;
             self.ip = Some(new_ip());
@@ -68,8 +73,13 @@ impl Machine {
         let restarts = self.restarts(index);
         let settings = &knobs.settings;
         let container = &mut self.containers[index];
+        if container.real.as_ref().is_some_and(|r| r.ordered.is_some()) {
+            return None;
+        }
+        let refused = container.real.as_ref().and_then(|real| real.again_at);
         let due = match &container.state {
             State::Running { .. } | State::Stopping { .. } => return None,
+            State::Waiting(Some(_)) if refused.is_some() => refused.unwrap_or(now),
             State::Waiting(_) => now,
             State::Backoff(until) => *until,
             State::Ended(_) if container.again => now,
@@ -96,6 +106,17 @@ impl Machine {
         self.runs += 1;
         let uid = pod.metadata.uid.as_deref().unwrap_or_default();
         let id = format!("containerd://{}{:08x}", uid.replace('-', ""), self.runs);
+        if let Some(real) = &mut container.real {
+            real.ordered = Some(id.clone());
+            let restarts = container.restarts
+                + i32::from(container.last.is_some() || container.ended().is_some());
+            self.order(Some(Order::Start {
+                container: index,
+                id,
+                restarts,
+            }));
+            return None;
+        }
         let program = knobs.program(pod, &container.name, container.kind == Kind::Init);
         container.start(program, id, now);
         container.advance(now)

@@ -137,7 +137,11 @@ fn state(machine: &Machine, container: &Container) -> ContainerState {
                 ..ContainerStateTerminated::default()
             });
         }
-        State::Waiting(Some(reason)) => state.waiting = Some(waiting(reason, None)),
+        State::Waiting(Some(reason)) => {
+            let real = container.real.as_ref();
+            let message = real.and_then(|real| real.message.clone());
+            state.waiting = Some(waiting(reason, message));
+        }
         State::Waiting(None) if without_init(machine) => {
             state.waiting = Some(waiting("ContainerCreating", None));
         }
@@ -166,7 +170,7 @@ fn terminated(ended: &Ended) -> ContainerStateTerminated {
         container_id: Some(ended.id.clone()),
         exit_code: ended.code,
         finished_at: Some(ended.finished.clone()),
-        message: None,
+        message: ended.message.clone(),
         reason: Some(reason.into()),
         signal: None,
         started_at: ended.started.clone(),

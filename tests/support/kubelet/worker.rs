@@ -7,9 +7,10 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::machine::{Machine, earliest, is_terminal, key, phase_of};
+use super::orders::{Reports, Runtime};
 use super::{Shared, status};
 
 /// How long it waits after a write that failed, at first and at most. An event comes sooner where
@@ -23,13 +24,15 @@ pub async fn play(shared: Arc<Shared>, mut pods: watch::Receiver<Arc<Pod>>) {
     let node = pod.spec.as_ref().unwrap().node_name.clone().unwrap();
     let node_ip = node_ip(&shared, &node).await;
     let mut machine = Machine::new(&pod, &shared.knobs(), Instant::now());
+    let (reports, mut heard) = mpsc::unbounded_channel();
+    let _tie = Tie::new(&shared, &pod);
     let mut retry = RETRY.0;
     loop {
         knobs_changed.borrow_and_update();
         let mut next = None;
         let paused = shared.knobs().paused.contains(&node);
         if !paused {
-            let (patch, due) = step(&shared, &mut machine, &pod, &node_ip);
+            let (patch, due) = step(&shared, &mut machine, &pod, &node_ip, &reports);
             next = due;
             match write(&shared, &machine, &pod, patch).await {
                 Ok(None) => retry = RETRY.0,
@@ -45,6 +48,9 @@ pub async fn play(shared: Arc<Shared>, mut pods: watch::Receiver<Arc<Pod>>) {
                         newer.status
                     );
                     pod = later(pod, newer);
+                    if let (Some(runtime), Some(status)) = (&shared.runtime, &pod.status) {
+                        runtime.said(&pod, status);
+                    }
                     // What it says may be due for another write: a gate, a deletion.
                     next = Some(Instant::now());
                 }
@@ -63,13 +69,40 @@ pub async fn play(shared: Arc<Shared>, mut pods: watch::Receiver<Arc<Pod>>) {
                     return;
                 }
                 pod = later(pod, pods.borrow_and_update().clone());
+                if let Some(runtime) = &shared.runtime {
+                    runtime.update(&pod);
+                }
             }
+            Some(report) = heard.recv() => machine.hear(report, &pod, Instant::now()),
             changed = knobs_changed.changed() => {
                 if changed.is_err() {
                     return;
                 }
             }
             () = tokio::time::sleep_until(due.into()) => {}
+        }
+    }
+}
+
+/// A pod's tie to what really runs of it: nothing runs on when the pod is gone, forced or not.
+struct Tie {
+    runtime: Option<Arc<dyn Runtime>>,
+    uid: String,
+}
+
+impl Tie {
+    fn new(shared: &Shared, pod: &Pod) -> Self {
+        Self {
+            runtime: shared.runtime.clone(),
+            uid: pod.metadata.uid.clone().unwrap_or_default(),
+        }
+    }
+}
+
+impl Drop for Tie {
+    fn drop(&mut self) {
+        if let Some(runtime) = &self.runtime {
+            runtime.forget(&self.uid);
         }
     }
 }
@@ -89,12 +122,18 @@ fn tell(pod: &Pod, error: &kube::Error) {
 fn step(
     shared: &Shared,
     machine: &mut Machine,
-    pod: &Pod,
+    pod: &Arc<Pod>,
     node_ip: &str,
+    reports: &Reports,
 ) -> (Option<serde_json::Value>, Option<Instant>) {
     let now = Instant::now();
     let mut knobs = shared.knobs();
     let due = machine.advance(pod, &mut knobs, &mut Shared::new_ip, now);
+    if let Some(runtime) = &shared.runtime {
+        for order in machine.take_orders() {
+            runtime.carry_out(pod, order, reports);
+        }
+    }
     let (wanted, at) = status::status(machine, pod, &knobs, node_ip, now);
     (status::patch(pod, &wanted), earliest(due, at))
 }
