@@ -10,7 +10,9 @@
 mod container;
 mod endings;
 mod failures;
+mod probes;
 mod target;
+mod tools;
 
 use native_host_launcher::Run;
 

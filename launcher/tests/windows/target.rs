@@ -137,7 +137,7 @@ fn every_argument_arrives_byte_for_byte() {
 }
 
 /// The inverse of what argv-echo prints: UTF-16 in hexadecimal, `-` for nothing.
-fn unhex(word: &str) -> String {
+pub(crate) fn unhex(word: &str) -> String {
     let digits = word.trim_start_matches('-').as_bytes();
     let unit = |four: &[u8]| u16::from_str_radix(std::str::from_utf8(four).unwrap(), 16).unwrap();
     String::from_utf16(&digits.chunks(4).map(unit).collect::<Vec<_>>()).unwrap()
