@@ -56,7 +56,10 @@ pub fn ask(ip: &str, path: &str) -> Option<String> {
 /// Turns one of its knobs.
 pub fn turn(ip: &str, knob: &str) {
     let answer = ask(ip, &format!("/admin/{knob}"));
-    assert!(answer.as_ref().is_some_and(|it| it.contains(" 200 ")), "{knob}: {answer:?}");
+    assert!(
+        answer.as_ref().is_some_and(|it| it.contains(" 200 ")),
+        "{knob}: {answer:?}"
+    );
 }
 
 /// Whether it serves.

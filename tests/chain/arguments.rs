@@ -16,9 +16,53 @@ const EACH: usize = 200;
 
 /// What has a meaning to somebody on the way.
 const NASTY: &[&str] = &[
-    "", " ", "\"", "\\", "\\\\", "\\\"", "%PATH%", "%", "%%", "^", "&", "|", "<", ">", "&&", "!", "!PATH!", "(", ")",
-    "'", "`", "$", "$$", "$$(HOME)", "$(UNKNOWN)", ",", ";", "=", "@", "~", "*", "?", "\t", "\n", "\r\n", "ü", "日本", "🎷",
-    "\u{7f}", "\u{feff}", "--", "-", "/c", "a b", "C:\\Program Files\\x\\", "\\\\server\\share\\", "{\"a\": [1]}",
+    "",
+    " ",
+    "\"",
+    "\\",
+    "\\\\",
+    "\\\"",
+    "%PATH%",
+    "%",
+    "%%",
+    "^",
+    "&",
+    "|",
+    "<",
+    ">",
+    "&&",
+    "!",
+    "!PATH!",
+    "(",
+    ")",
+    "'",
+    "`",
+    "$",
+    "$$",
+    "$$(HOME)",
+    "$(UNKNOWN)",
+    ",",
+    ";",
+    "=",
+    "@",
+    "~",
+    "*",
+    "?",
+    "\t",
+    "\n",
+    "\r\n",
+    "ü",
+    "日本",
+    "🎷",
+    "\u{7f}",
+    "\u{feff}",
+    "--",
+    "-",
+    "/c",
+    "a b",
+    "C:\\Program Files\\x\\",
+    "\\\\server\\share\\",
+    "{\"a\": [1]}",
 ];
 
 /// Words of such pieces.
@@ -30,7 +74,11 @@ fn words() -> impl Strategy<Value = Vec<String>> {
 
 fn job(number: usize, arguments: &[String]) -> Value {
     let name = format!("arguments-{number}");
-    let mut command = vec![r"C:\apps\albums.exe".to_owned(), "--print-args".into(), out(number).1];
+    let mut command = vec![
+        r"C:\apps\albums.exe".to_owned(),
+        "--print-args".into(),
+        out(number).1,
+    ];
     command.extend_from_slice(arguments);
     json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {
         "backoffLimit": 0,
@@ -45,7 +93,10 @@ fn job(number: usize, arguments: &[String]) -> Value {
 
 /// The file that a program writes to: on the node's drive C with slashes, and as Windows names it.
 fn out(number: usize) -> (String, String) {
-    (format!("apps/out-{number}.json"), format!(r"C:\apps\out-{number}.json"))
+    (
+        format!("apps/out-{number}.json"),
+        format!(r"C:\apps\out-{number}.json"),
+    )
 }
 
 /// `$$` is one dollar sign to the kubelet, and so to the launcher.
@@ -63,13 +114,19 @@ fn thousands_of_nasty_arguments_arrive_as_they_were_written() {
     let sent: Vec<Vec<String>> = (0..PODS)
         .map(|_| words().new_tree(&mut runner).unwrap().current())
         .collect();
-    let jobs: Vec<Value> = sent.iter().enumerate().map(|(number, words)| job(number, words)).collect();
+    let jobs: Vec<Value> = sent
+        .iter()
+        .enumerate()
+        .map(|(number, words)| job(number, words))
+        .collect();
     world.apply("arguments", &jobs);
     for (number, words) in sent.iter().enumerate() {
         let file = world.nodes[2].host_file(&out(number).0);
-        let arrived: Vec<String> = wait_until(&format!("job {number} wrote its arguments"), PATIENCE, || {
-            serde_json::from_str(&std::fs::read_to_string(&file).ok()?).ok()
-        });
+        let arrived: Vec<String> = wait_until(
+            &format!("job {number} wrote its arguments"),
+            PATIENCE,
+            || serde_json::from_str(&std::fs::read_to_string(&file).ok()?).ok(),
+        );
         let expected: Vec<String> = words.iter().map(|word| expanded(word)).collect();
         for (place, (expected, arrived)) in expected.iter().zip(&arrived).enumerate() {
             assert_eq!(expected, arrived, "argument {place} of job {number}");

@@ -75,5 +75,7 @@ fn whole_machine() -> Result<(), String> {
 }
 
 fn hack(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("hack").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("hack")
+        .join(name)
 }

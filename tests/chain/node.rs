@@ -64,7 +64,10 @@ fn build(args: &[&str]) -> Result<PathBuf, String> {
         .output()
         .map_err(|error| error.to_string())?;
     if !built.status.success() {
-        return Err(format!("hack/build-windows {} failed, it said why", args.join(" ")));
+        return Err(format!(
+            "hack/build-windows {} failed, it said why",
+            args.join(" ")
+        ));
     }
     let path = String::from_utf8_lossy(&built.stdout);
     Ok(path.trim_end().into())
@@ -105,7 +108,10 @@ impl Node {
             let line = lines.next().and_then(Result::ok);
             let line = line.unwrap_or_else(|| panic!("{name} did not start: see {name}.log"));
             if let Some(address) = line.strip_prefix("control ") {
-                control = address.rsplit(':').next().and_then(|port| port.parse().ok());
+                control = address
+                    .rsplit(':')
+                    .next()
+                    .and_then(|port| port.parse().ok());
             }
             if line == "ready" {
                 break;
@@ -114,7 +120,12 @@ impl Node {
         // Whatever else it prints must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
         let control = control.expect("it says its control port");
-        Self { name, child, control, folder }
+        Self {
+            name,
+            child,
+            control,
+            folder,
+        }
     }
 
     /// A file of its drive C, by its path there with slashes.
@@ -134,8 +145,14 @@ impl Node {
 
     fn ask(&self, method: &str, path: &str) -> String {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.control)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
-        write!(stream, "{method} {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(120)))
+            .unwrap();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.0\r\nHost: localhost\r\n\r\n"
+        )
+        .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
