@@ -183,7 +183,8 @@ fn rules(
     let needs_tool = wrapping.needs_tool(&asked, sheet);
     let volumes = plumbing::Volumes {
         launcher_image: wrapping.image().filter(|_| needs_tool),
-        status: policy.launcher != LauncherKind::Cplauncher,
+        // An exec probe of ours finds the compartment by it, as `run` does.
+        status: needs_tool,
     };
     let by_image = volumes.launcher_image.is_some();
     placement::place(pod, policy, by_image, marked, sheet);

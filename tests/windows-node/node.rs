@@ -12,7 +12,7 @@
 //! - [`support::kubelet`]: the rules; [`pods`], [`pod`]: what carries them out.
 //! - [`start`], [`container`]: one run of a container; [`silo`], [`host`]: its Windows; [`shim`]: the arm in it.
 //! - [`volumes`], [`env`], [`probes`]: what a container gets, and how it is asked.
-//! - [`network`]: addresses and compartments. [`log`], [`events`], [`timings`]: what is left of it.
+//! - [`network`]: addresses and compartments. [`known_pods`]: what cplauncher would ask for. [`log`], [`events`], [`timings`]: what is left of it.
 //! - [`register`]: the Node. [`control`]: what a test makes happen.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 // The parts are built to be whole; the node uses what it needs.
@@ -23,6 +23,7 @@ mod control;
 mod env;
 mod events;
 mod host;
+mod known_pods;
 mod log;
 mod network;
 mod objects;
@@ -178,6 +179,10 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let pods = Arc::new(Pods::new(Arc::clone(&node), probed));
     let kubelet = Kubelet::really(client.clone(), (&args.name, &ip), settings, pods);
     let heart = tokio::spawn(registration.clone().beat(client.clone()));
+    tokio::spawn(known_pods::keep(
+        client.clone(),
+        node.folder.join("stand-in"),
+    ));
     let kubelet = Arc::new(kubelet);
     let control = control::Control {
         node: Arc::clone(&node),
