@@ -95,7 +95,11 @@ impl Node {
     pub fn start(plane: &ControlPlane, name: &'static str, number: u8) -> Self {
         let folder = plane.folder().join(name);
         std::fs::create_dir_all(&folder).unwrap();
-        let log = File::create(plane.folder().join(format!("{name}.log"))).unwrap();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(plane.folder().join(format!("{name}.log")))
+            .unwrap();
         let mut child = Command::new(program())
             .args(["--name", name, "--network", &number.to_string()])
             // Faults come by the dozen here.
