@@ -14,6 +14,7 @@
 //! - [`volumes`], [`env`], [`probes`]: what a container gets, and how it is asked.
 //! - [`network`]: addresses and compartments. [`known_pods`]: what cplauncher would ask for. [`log`], [`events`], [`timings`]: what is left of it.
 //! - [`register`]: the Node. [`answers`]: what the API server asks. [`control`]: what a test makes happen.
+//! [`orphans`]: what wine leaves behind.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 // The parts are built to be whole; the node uses what it needs.
 #![allow(dead_code, unused_imports)]
@@ -28,6 +29,7 @@ mod known_pods;
 mod log;
 mod network;
 mod objects;
+mod orphans;
 mod pod;
 mod pods;
 mod probes;
@@ -124,6 +126,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), Box<dyn Error>> {
+    tokio::spawn(orphans::wait_for_all());
     std::fs::create_dir_all(&args.folder)?;
     let folder = args.folder.canonicalize()?;
     let kubeconfig = Kubeconfig::read_from(&args.kubeconfig)?;
