@@ -113,7 +113,8 @@ impl Headers {
             let mut tokens = tokens.flat_map(|(_, value)| value.split(','));
             tokens.any(|token| token.trim().eq_ignore_ascii_case(wanted))
         };
-        if !connection("close") && !(given("Upgrade") && connection("upgrade")) {
+        let stays = given("Upgrade") && connection("upgrade");
+        if !(connection("close") || stays) {
             write("Connection", "close");
         }
         text.push_str("\r\n");
