@@ -31,7 +31,9 @@ fn no_request_fails_while_everything_moves() {
         rate: 250.0,
         ..Plan::new(world.plane.kubeconfig(), NAMESPACE, "albums")
     });
-    wait_until("the first answers", PATIENCE, || (load.count().0 > 500).then_some(()));
+    wait_until("the first answers", PATIENCE, || {
+        (load.count().0 > 500).then_some(())
+    });
 
     load.mark("rolling update");
     roll(world, "1");
@@ -51,16 +53,34 @@ fn no_request_fails_while_everything_moves() {
     world.rolled_out(NAMESPACE, "albums");
     world.pairs(NAMESPACE, 2);
     load.mark("enough");
-    wait_until("enough requests", PATIENCE, || (load.count().0 >= ENOUGH).then_some(()));
+    wait_until("enough requests", PATIENCE, || {
+        (load.count().0 >= ENOUGH).then_some(())
+    });
 
     let mut report = load.stop();
-    report.pairs = world.nodes.iter().flat_map(|node| of_timings(&node.timings())).collect();
+    report.pairs = world
+        .nodes
+        .iter()
+        .flat_map(|node| of_timings(&node.timings()))
+        .collect();
     let page = Path::new(env!("CARGO_TARGET_TMPDIR")).join("chain.html");
     std::fs::write(&page, report.page()).unwrap();
     let sums = report.summary();
-    let failures: Vec<String> = report.failures().iter().map(|one| format!("{one:?}")).collect();
-    assert!(failures.is_empty(), "{sums:?}, see {}\n{}", page.display(), failures.join("\n"));
-    assert!(sums.requests >= ENOUGH && sums.slow > 100 && sums.endpoints > 8, "{sums:?}");
+    let failures: Vec<String> = report
+        .failures()
+        .iter()
+        .map(|one| format!("{one:?}"))
+        .collect();
+    assert!(
+        failures.is_empty(),
+        "{sums:?}, see {}\n{}",
+        page.display(),
+        failures.join("\n")
+    );
+    assert!(
+        sums.requests >= ENOUGH && sums.slow > 100 && sums.endpoints > 8,
+        "{sums:?}"
+    );
     println!("{sums:?}; the page: {}", page.display());
 }
 
@@ -87,7 +107,13 @@ fn scale(world: &World, replicas: usize) {
 /// As an operator drains a node; it gets its pods back only when something else moves.
 fn drain(world: &World) {
     let limit = format!("--timeout={}s", PATIENCE.as_secs());
-    let drain = ["drain", "win-1", "--delete-emptydir-data", "--ignore-daemonsets", &limit];
+    let drain = [
+        "drain",
+        "win-1",
+        "--delete-emptydir-data",
+        "--ignore-daemonsets",
+        &limit,
+    ];
     world.plane.kubectl_ok(&drain);
     world.pairs(NAMESPACE, 2);
     world.plane.kubectl_ok(&["uncordon", "win-1"]);

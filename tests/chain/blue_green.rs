@@ -39,26 +39,41 @@ fn a_service_is_switched_to_another_workload_and_no_request_is_lost() {
         rate: 60.0,
         ..Plan::new(world.plane.kubeconfig(), NAMESPACE, "albums")
     });
-    wait_until("blue answers", PATIENCE, || (load.count().0 > 100).then_some(()));
+    wait_until("blue answers", PATIENCE, || {
+        (load.count().0 > 100).then_some(())
+    });
     load.mark("green comes up");
     world.apply(NAMESPACE, &[workload("green")]);
     world.pairs(NAMESPACE, 4);
     load.mark("the Service is switched");
     world.apply(NAMESPACE, &[service("green")]);
     let switched = load.count().0;
-    wait_until("green answers", PATIENCE, || (load.count().0 > switched + 300).then_some(()));
+    wait_until("green answers", PATIENCE, || {
+        (load.count().0 > switched + 300).then_some(())
+    });
     load.mark("blue goes");
     world.kubectl(NAMESPACE, &["delete", "deployment/albums-blue"]);
     let green = world.pairs(NAMESPACE, 2);
     let report = load.stop();
 
-    assert_eq!(report.failures(), Vec::<&crate::load::record::Request>::new());
+    assert_eq!(
+        report.failures(),
+        Vec::<&crate::load::record::Request>::new()
+    );
     let answered = |ip: &str| {
-        let of_ip = report.requests.iter().filter(|one| one.endpoint.is_some_and(|it| it.ip().to_string() == ip));
+        let of_ip = report
+            .requests
+            .iter()
+            .filter(|one| one.endpoint.is_some_and(|it| it.ip().to_string() == ip));
         of_ip.count()
     };
     for pair in blue.iter().chain(&green) {
-        assert!(answered(pair.ip()) > 20, "{} answered {}", pair.name(), answered(pair.ip()));
+        assert!(
+            answered(pair.ip()) > 20,
+            "{} answered {}",
+            pair.name(),
+            answered(pair.ip())
+        );
         assert!(pair.restarts() == 0);
     }
 }

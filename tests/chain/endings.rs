@@ -25,7 +25,11 @@ impl Case {
         container["livenessProbe"]["periodSeconds"] = json!(1);
         world.apply(namespace, &[deployment, service]);
         let before = world.pairs(namespace, 2).try_into().unwrap();
-        Self { world, namespace, before }
+        Self {
+            world,
+            namespace,
+            before,
+        }
     }
 
     fn victim(&self) -> &Pair {
@@ -39,8 +43,9 @@ impl Case {
         let what = format!("it is well again in {}", self.namespace);
         let (after, same) = wait_until(&what, PATIENCE, || {
             let pairs = self.world.pairs(self.namespace, 2);
-            let (mut same, mut rest): (Vec<_>, Vec<_>) =
-                pairs.into_iter().partition(|pair| pair.uids() == other.uids());
+            let (mut same, mut rest): (Vec<_>, Vec<_>) = pairs
+                .into_iter()
+                .partition(|pair| pair.uids() == other.uids());
             let after = rest.pop()?;
             (done(&after) && albums::serves(after.ip())).then_some((after, same.pop()))
         });
@@ -116,8 +121,14 @@ fn a_program_that_never_gets_ready_is_given_up() {
     let last = &pod["status"]["containerStatuses"][0]["lastState"]["terminated"];
     assert_eq!(last["exitCode"], Exit::StartupFailed.code());
     let slices = world.eyes.list("never-ready", "endpointslices");
-    let ready = slices.iter().flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten());
-    assert!(ready.into_iter().all(|endpoint| endpoint["conditions"]["ready"] == false));
+    let ready = slices
+        .iter()
+        .flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten());
+    assert!(
+        ready
+            .into_iter()
+            .all(|endpoint| endpoint["conditions"]["ready"] == false)
+    );
 }
 
 #[test]
@@ -125,7 +136,8 @@ fn a_program_that_never_gets_ready_is_given_up() {
 fn a_pair_whose_anchor_is_deleted_is_replaced() {
     let case = Case::new("anchor-deleted", "endings");
     let anchor = format!("pod/{}", case.victim().anchor_name());
-    case.world.kubectl(case.namespace, &["delete", &anchor, "--wait=false"]);
+    case.world
+        .kubectl(case.namespace, &["delete", &anchor, "--wait=false"]);
     case.replaces_the_pair();
 }
 
@@ -150,7 +162,9 @@ fn after_a_reboot_every_pair_serves_again() {
     wait_until(what, PATIENCE, || {
         let pairs = case.world.pairs(case.namespace, 2);
         let fresh = |pair: &Pair| case.before.iter().all(|old| old.ip() != pair.ip());
-        let serve = pairs.iter().all(|pair| fresh(pair) && albums::serves(pair.ip()));
+        let serve = pairs
+            .iter()
+            .all(|pair| fresh(pair) && albums::serves(pair.ip()));
         serve.then_some(())
     });
     assert_eq!(old, [0, 0]);

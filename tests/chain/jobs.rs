@@ -26,13 +26,21 @@ fn jobs_end_with_the_exit_codes_of_their_programs_and_leave_no_anchor() {
     world.namespace("jobs", "endings");
     world.apply("jobs", &[job("zero", 0), job("three", 3)]);
     for (name, condition, code) in [("zero", "Complete", 0), ("three", "Failed", 3)] {
-        world.eyes.until("jobs", &format!("jobs/{name}"), condition, |job| is(job, condition));
+        world
+            .eyes
+            .until("jobs", &format!("jobs/{name}"), condition, |job| {
+                is(job, condition)
+            });
         let (pods, _) = world.pods("jobs");
-        let mut pods = pods.iter().filter(|pod| pod["metadata"]["labels"]["job"] == name);
+        let mut pods = pods
+            .iter()
+            .filter(|pod| pod["metadata"]["labels"]["job"] == name);
         let pod = pods.next().expect("its pod stays");
         assert!(pods.next().is_none(), "there was one only");
         let state = &pod["status"]["containerStatuses"][0]["state"]["terminated"];
         assert_eq!(state["exitCode"], code, "{state}");
     }
-    wait_until("no anchor is left", PATIENCE, || world.pods("jobs").1.is_empty().then_some(()));
+    wait_until("no anchor is left", PATIENCE, || {
+        world.pods("jobs").1.is_empty().then_some(())
+    });
 }

@@ -21,6 +21,7 @@ pub struct Parts {
     launcher: PathBuf,
     albums: PathBuf,
     network: PathBuf,
+    cplauncher: PathBuf,
 }
 
 impl Parts {
@@ -32,6 +33,7 @@ impl Parts {
                 launcher: build(&["launcher", "native-host-launcher"])?,
                 albums: build(&["examples/albums", "albums"])?,
                 network: build(&["tests/wine/stand-ins/network", "network.dll"])?,
+                cplauncher: build(&["tests/wine/stand-ins/cplauncher"])?,
             })
         });
         built.as_ref().map_err(Clone::clone)
@@ -44,10 +46,16 @@ impl Parts {
             std::fs::create_dir_all(made).unwrap();
         }
         std::fs::copy(&self.launcher, image.join(injected::LAUNCHER_EXE)).unwrap();
-        let reference = Policy::builtin().launcher_image.clone().unwrap();
+        let policy = Policy::builtin();
+        let reference = policy.launcher_image.clone().unwrap();
+        let cplauncher = policy.cplauncher_path.as_str();
+        let hook = cplauncher.replace("cplauncher.exe", "cphook.dll");
         let mut flags = vec![
             format!("--image={reference}={}", image.display()),
             format!(r"--host-file=C:\apps\albums.exe={}", self.albums.display()),
+            format!("--host-file={cplauncher}={}", self.cplauncher.display()),
+            // Only looked for, by the stand-in for cplauncher.
+            format!(r"--host-file={hook}={}", self.network.display()),
         ];
         for name in ["computenetwork.dll", "iphlpapi.dll"] {
             std::fs::copy(&self.network, system.join(name)).unwrap();
@@ -64,7 +72,10 @@ fn build(args: &[&str]) -> Result<PathBuf, String> {
         .output()
         .map_err(|error| error.to_string())?;
     if !built.status.success() {
-        return Err(format!("hack/build-windows {} failed, it said why", args.join(" ")));
+        return Err(format!(
+            "hack/build-windows {} failed, it said why",
+            args.join(" ")
+        ));
     }
     let path = String::from_utf8_lossy(&built.stdout);
     Ok(path.trim_end().into())
@@ -84,7 +95,11 @@ impl Node {
     pub fn start(plane: &ControlPlane, name: &'static str, number: u8) -> Self {
         let folder = plane.folder().join(name);
         std::fs::create_dir_all(&folder).unwrap();
-        let log = File::create(plane.folder().join(format!("{name}.log"))).unwrap();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(plane.folder().join(format!("{name}.log")))
+            .unwrap();
         let mut child = Command::new(program())
             .args(["--name", name, "--network", &number.to_string()])
             // Faults come by the dozen here.
@@ -105,7 +120,10 @@ impl Node {
             let line = lines.next().and_then(Result::ok);
             let line = line.unwrap_or_else(|| panic!("{name} did not start: see {name}.log"));
             if let Some(address) = line.strip_prefix("control ") {
-                control = address.rsplit(':').next().and_then(|port| port.parse().ok());
+                control = address
+                    .rsplit(':')
+                    .next()
+                    .and_then(|port| port.parse().ok());
             }
             if line == "ready" {
                 break;
@@ -114,12 +132,30 @@ impl Node {
         // Whatever else it prints must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
         let control = control.expect("it says its control port");
-        Self { name, child, control, folder }
+        Self {
+            name,
+            child,
+            control,
+            folder,
+        }
     }
 
     /// A file of its drive C, by its path there with slashes.
     pub fn host_file(&self, path: &str) -> PathBuf {
         self.folder.join("host/c").join(path)
+    }
+
+    /// What a container wrote, in all its runs.
+    pub fn log(&self, pod: &Value, container: &str) -> String {
+        let text = |field: &str| pod["metadata"][field].as_str().unwrap();
+        let pod = format!("{}_{}_{}", text("namespace"), text("name"), text("uid"));
+        let folder = self.folder.join("logs").join(pod).join(container);
+        let runs = std::fs::read_dir(folder).into_iter().flatten();
+        let mut runs: Vec<_> = runs.map(|run| run.unwrap().path()).collect();
+        runs.sort();
+        runs.iter()
+            .map(|run| std::fs::read_to_string(run).unwrap())
+            .collect()
     }
 
     /// Makes something happen.
@@ -134,8 +170,14 @@ impl Node {
 
     fn ask(&self, method: &str, path: &str) -> String {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.control)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
-        write!(stream, "{method} {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(120)))
+            .unwrap();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.0\r\nHost: localhost\r\n\r\n"
+        )
+        .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();

@@ -43,7 +43,12 @@ impl World {
             must_be_inside();
             let plane = ControlPlane::shared().expect("the outer test looked for it");
             let start = |name, number| Node::start(plane, name, number);
-            let nodes = [start("win-1", 1), start("win-2", 2), start("win-3", 3), start("win-4", 4)];
+            let nodes = [
+                start("win-1", 1),
+                start("win-2", 2),
+                start("win-3", 3),
+                start("win-4", 4),
+            ];
             for (node, pool) in nodes.iter().zip(["load", "load", "endings", "reboots"]) {
                 plane.kubectl_ok(&["label", "node", node.name, &format!("{POOL}={pool}")]);
             }
@@ -52,9 +57,17 @@ impl World {
             let controller = Program::start_with(
                 plane,
                 "controller",
-                Certificate::SelfSigned,
+                // It listens for no reviews, so it has none.
+                Certificate::Mounted {
+                    folder: plane.folder(),
+                    ca: "none",
+                },
                 &plane.program_kubeconfig("controller", None),
-                &["--webhook=false", "--lease-duration=3s", "--shutdown-delay=0s"],
+                &[
+                    "--webhook=false",
+                    "--lease-duration=3s",
+                    "--shutdown-delay=0s",
+                ],
             );
             plane.register_webhooks(&webhook.url(), &webhook.ca());
             let world = World {
@@ -78,7 +91,9 @@ impl World {
         wait_until("the webhooks are asked", PATIENCE, || {
             let output = self.plane.kubectl_stdin(&dry_run, &pod.to_string());
             let pod: Value = serde_json::from_slice(&output.stdout).ok()?;
-            pod["metadata"]["annotations"][annotation::INJECTED].as_str().map(drop)
+            pod["metadata"]["annotations"][annotation::INJECTED]
+                .as_str()
+                .map(drop)
         });
     }
 
@@ -132,9 +147,12 @@ impl World {
                 return None;
             }
             let pairs = pods.into_iter().map(|pod| {
-                let of_pod = |anchor: &&Value| anchor["metadata"]["labels"][label::ANCHOR_FOR] == pod["metadata"]["uid"];
+                let of_pod = |anchor: &&Value| {
+                    anchor["metadata"]["labels"][label::ANCHOR_FOR] == pod["metadata"]["uid"]
+                };
                 let anchor = anchors.iter().find(of_pod)?.clone();
-                let serves = is(&pod, "Ready") && is(&pod, gate::ANCHOR_READY) && is(&anchor, "Ready");
+                let serves =
+                    is(&pod, "Ready") && is(&pod, gate::ANCHOR_READY) && is(&anchor, "Ready");
                 serves.then_some(Pair { pod, anchor })
             });
             pairs.collect()
@@ -186,7 +204,9 @@ impl Pair {
 
     /// How often its program was started anew.
     pub fn restarts(&self) -> u64 {
-        self.pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap()
+        self.pod["status"]["containerStatuses"][0]["restartCount"]
+            .as_u64()
+            .unwrap()
     }
 
     /// How its program's last run ended.
@@ -199,6 +219,9 @@ impl Pair {
 /// Whether a condition of an object is True.
 pub fn is(object: &Value, kind: &str) -> bool {
     let conditions = object["status"]["conditions"].as_array();
-    let mut found = conditions.into_iter().flatten().filter(|one| one["type"] == kind);
+    let mut found = conditions
+        .into_iter()
+        .flatten()
+        .filter(|one| one["type"] == kind);
     found.any(|one| one["status"] == "True")
 }

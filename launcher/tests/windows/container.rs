@@ -7,7 +7,7 @@ use std::io::{Read as _, Seek as _};
 use std::ops::Deref;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,6 +17,8 @@ use native_host_launcher::timestamp::Timestamp;
 /// The anchor's IP in all tests: loopback, so that it can be bound, and its compartment.
 pub(crate) const IP: &str = "127.20.3.4";
 pub(crate) const COMPARTMENT: u32 = 5;
+/// The pod's.
+pub(crate) const POD_UID: &str = "6e7e1f9e-6f4b-4b7e-8a57-0d6d8d1c2b3a";
 /// A machine that runs these tests may be busy with others.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -26,6 +28,8 @@ pub(crate) struct Tools {
     launcher: PathBuf,
     pub(crate) echo: PathBuf,
     network: PathBuf,
+    pub(crate) cplauncher: PathBuf,
+    pub(crate) shim: PathBuf,
     /// The prefix that hack/wine makes.
     shared: PathBuf,
 }
@@ -43,6 +47,8 @@ impl Tools {
             let launcher = built(&["launcher", "native-host-launcher"])?;
             let echo = built(&["tests/wine/argv-echo"])?;
             let network = built(&["tests/wine/stand-ins/network", "network.dll"])?;
+            let cplauncher = built(&["tests/wine/stand-ins/cplauncher"])?;
+            let shim = built(&["tests/wine/shim"])?;
             let there = script("wine").args(["cmd", "/c", "exit"]).status();
             if !there.is_ok_and(|status| status.success()) {
                 return Err("wine does not work".to_owned());
@@ -55,6 +61,8 @@ impl Tools {
                 launcher,
                 echo,
                 network,
+                cplauncher,
+                shim,
                 shared: cache.join("native-host/wine"),
             })
         };
@@ -139,6 +147,7 @@ pub(crate) struct Started {
     child: Child,
     out: fs::File,
     err: fs::File,
+    _stdin: Option<ChildStdin>,
     _list: tempfile::TempDir,
 }
 
@@ -276,29 +285,37 @@ impl Container {
     /// Starts any line so.
     pub(crate) fn start_line(&self, line: &str) -> Started {
         let list = tempfile::tempdir().unwrap();
-        let hex = line
-            .bytes()
-            .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-        fs::write(list.path().join("list"), format!("cmd {hex}\n")).unwrap();
+        fs::write(list.path().join("list"), format!("cmd {}\n", hex(line))).unwrap();
         // Files and no pipes: wine's own services inherit them and outlive the program.
         let (out, err) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
-        let child = script("wine")
-            .arg(&self.tools.echo)
-            .env("WINEPREFIX", self.prefix.path())
+        let mut child = self
+            .wine(&self.tools.echo)
             .env("ARGV_ECHO_LIST", windows_path(&list.path().join("list")))
-            .env(names::POD_UID, "6e7e1f9e-6f4b-4b7e-8a57-0d6d8d1c2b3a")
-            .env("OTHER", "of the pod")
-            .stdin(Stdio::null())
+            // One that never ends: the target's is another.
+            .stdin(Stdio::piped())
             .stdout(out.try_clone().unwrap())
             .stderr(err.try_clone().unwrap())
             .spawn()
             .unwrap();
+        let stdin = child.stdin.take();
         Started {
             child,
             out,
             err,
+            _stdin: stdin,
             _list: list,
         }
+    }
+
+    /// A program of Windows, in this prefix and with the pod's variables.
+    pub(crate) fn wine(&self, program: &Path) -> Command {
+        let mut command = script("wine");
+        command
+            .arg(program)
+            .env("WINEPREFIX", self.prefix.path())
+            .env(names::POD_UID, POD_UID)
+            .env("OTHER", "of the pod");
+        command
     }
 
     /// Runs the launcher to its end.
@@ -355,6 +372,12 @@ fn text(file: &mut fs::File) -> String {
     file.rewind().unwrap();
     file.read_to_end(&mut bytes).unwrap();
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A text as argv-echo and the shim take it.
+pub(crate) fn hex(text: &str) -> String {
+    let byte = |hex: String, byte: u8| hex + &format!("{byte:02x}");
+    text.bytes().fold(String::new(), byte)
 }
 
 /// `C:\native-host\bin` as a path below `drive_c`.

@@ -144,14 +144,14 @@ pub(crate) fn unhex(word: &str) -> String {
 }
 
 #[test]
-fn cplauncher_is_given_the_compartment() {
+fn cplauncher_starts_it_in_the_compartment_that_was_found() {
     let Some(container) = Container::lease() else {
         return;
     };
     let echo = windows_path(&container.tools.echo);
-    let mut run = run(&[r"C:\windows\system32\cmd.exe", "a b"]);
+    let mut run = run(&[&echo, "a b", "%PATH%"]);
     run.cplauncher = Some(Cplauncher {
-        path: echo.clone(),
+        path: windows_path(&container.tools.cplauncher),
         hook: Hook::None,
     });
     let ended = container.run(&run.to_args().unwrap());
@@ -159,26 +159,33 @@ fn cplauncher_is_given_the_compartment() {
     let echoed = ended
         .out
         .lines()
-        .find_map(|line| line.strip_prefix("echo "))
+        .find_map(|line| line.strip_prefix("echo "));
+    let (_, words) = echoed
+        .unwrap_or_else(|| panic!("{ended:?}"))
+        .split_once(' ')
         .unwrap();
-    let (_, words) = echoed.split_once(' ').unwrap();
     let arrived: Vec<_> = words.trim_end().split(',').map(unhex).collect();
-    let expected = [
-        &echo,
-        "-compartment",
-        "5",
-        "-wait-tree",
-        "-no-inject",
-        "--",
-        r"C:\windows\system32\cmd.exe",
-        "a b",
-    ];
-    assert_eq!(arrived, expected);
+    assert_eq!(arrived, [&echo, "a b", "%PATH%"]);
+    // The job stays where it is, and cplauncher says what it was given.
     let calls = container.take_calls();
     assert!(
-        calls.iter().all(|(_, call, _)| call.starts_with("Hcn")),
+        calls.iter().all(|(_, call, _)| !call.starts_with("Set")),
         "{calls:?}"
     );
+    let given = |(_, call, _): &(u32, String, String)| {
+        call.contains("cplauncher") && call.contains("compartment=5")
+    };
+    assert!(calls.iter().any(given), "{calls:?}");
+}
+
+#[test]
+fn it_has_nothing_on_stdin() {
+    let Some(container) = Container::lease() else {
+        return;
+    };
+    // It reads commands until stdin ends; the launcher's own never does.
+    let ended = container.run(&run(&["cmd.exe"]).to_args().unwrap());
+    assert_eq!(ended.code, 0, "{ended:?}");
 }
 
 #[test]
