@@ -141,7 +141,7 @@ fn entering() -> String {
 
 #[test]
 fn probe_asks_the_program_from_within_the_compartment() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     let program = Program::new(|count| if count == 1 { 204 } else { 503 });
@@ -181,7 +181,7 @@ fn probe_asks_the_program_from_within_the_compartment() {
 
 #[test]
 fn probe_asks_nobody_where_it_cannot_enter() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     let program = Program::new(|_| 200);
@@ -222,7 +222,7 @@ fn probe_asks_nobody_where_it_cannot_enter() {
 /// schannel itself, which under wine is GnuTLS below the same calls. TLS 1.3 is more than wine 8.0 speaks.
 #[test]
 fn https_is_spoken_by_schannel() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     let program = Program::with_tls(|count| if count == 1 { 200 } else { 500 });
@@ -265,7 +265,7 @@ fn every_second(action: Action, failures: u32) -> Probe {
 /// A target that stays, probed over both until it says that it is not well.
 #[test]
 fn a_program_is_probed_until_it_fails_and_then_ended() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     let starting = Program::with_tls(|count| if count < 3 { 503 } else { 200 });
@@ -294,7 +294,7 @@ fn a_program_is_probed_until_it_fails_and_then_ended() {
 
 #[test]
 fn a_program_that_never_comes_up_is_ended() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     // A port that nobody listens on.

@@ -15,7 +15,7 @@ fn words(line: &str) -> Vec<String> {
 
 #[test]
 fn it_says_what_it_is_and_how_it_is_used() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     let ended = container.run(&words("version"));
@@ -38,7 +38,7 @@ fn it_says_what_it_is_and_how_it_is_used() {
 
 #[test]
 fn doctor_looks_at_the_node() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     let ended = container.run(&words("doctor --resolve localhost"));
@@ -98,7 +98,7 @@ fn doctor_looks_at_the_node() {
 
 #[test]
 fn install_puts_itself_where_containers_find_it() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     let own = container.file(&format!("native-host/bin/{}", names::LAUNCHER_EXE));
@@ -155,7 +155,7 @@ fn install_puts_itself_where_containers_find_it() {
 
 #[test]
 fn what_cannot_be_installed_is_said() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     fs::write(container.file("pod"), "no folder").unwrap();
@@ -175,7 +175,7 @@ fn what_cannot_be_installed_is_said() {
 /// A batch file gets its arguments as they are, and nothing that stands in one is run.
 #[test]
 fn batch_files_get_their_arguments_and_run_none_of_them() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     let echo = windows_path(&container.tools.echo);
