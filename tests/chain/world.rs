@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use native_host::names::{annotation, gate, label, policy};
 use serde_json::{Value, json};
@@ -140,23 +141,43 @@ impl World {
 
     /// Waits until there are `count` pairs that serve, and nothing else, and gives them.
     pub fn pairs(&self, namespace: &str, count: usize) -> Vec<Pair> {
-        let what = format!("{count} pairs in {namespace}");
-        wait_until(&what, PATIENCE, || {
-            let (pods, anchors) = self.pods(namespace);
-            if pods.len() != count || anchors.len() != count {
-                return None;
+        let what = format!("{count} pairs");
+        self.until(namespace, &what, || self.pairs_now(namespace, count))
+    }
+
+    /// The same at this moment; None where it is not so.
+    pub fn pairs_now(&self, namespace: &str, count: usize) -> Option<Vec<Pair>> {
+        let (pods, anchors) = self.pods(namespace);
+        if pods.len() != count || anchors.len() != count {
+            return None;
+        }
+        let pairs = pods.into_iter().map(|pod| {
+            let uid = &pod["metadata"]["uid"];
+            let of_pod = |anchor: &&Value| anchor["metadata"]["labels"][label::ANCHOR_FOR] == *uid;
+            let anchor = anchors.iter().find(of_pod)?.clone();
+            let serves = is(&pod, "Ready") && is(&pod, gate::ANCHOR_READY) && is(&anchor, "Ready");
+            serves.then_some(Pair { pod, anchor })
+        });
+        pairs.collect()
+    }
+
+    /// Asks again and again until there is an answer; what never comes is told with all that there is.
+    pub fn until<T>(&self, namespace: &str, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+        let started = Instant::now();
+        loop {
+            if let Some(answer) = ask() {
+                return answer;
             }
-            let pairs = pods.into_iter().map(|pod| {
-                let of_pod = |anchor: &&Value| {
-                    anchor["metadata"]["labels"][label::ANCHOR_FOR] == pod["metadata"]["uid"]
-                };
-                let anchor = anchors.iter().find(of_pod)?.clone();
-                let serves =
-                    is(&pod, "Ready") && is(&pod, gate::ANCHOR_READY) && is(&anchor, "Ready");
-                serves.then_some(Pair { pod, anchor })
-            });
-            pairs.collect()
-        })
+            if started.elapsed() > PATIENCE {
+                let look = |what: &[&str]| self.kubectl(namespace, &[&["get"], what].concat());
+                panic!(
+                    "not within {PATIENCE:?}: {what} in {namespace}\n{}\n{}",
+                    look(&["pods", "-o", "wide"]),
+                    look(&["events", "--sort-by=.lastTimestamp"]),
+                );
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// Ends the program that is the controller, as a kubelet does, and starts it again.
