@@ -54,6 +54,10 @@ pub mod label {
     pub const WINDOWS_BUILD_2019: &str = "10.0.17763";
     /// On an EndpointSlice: its Service (`k8s.io/api/discovery/v1` well-known labels).
     pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
+    /// On objects that a command wrote: which one (Kubernetes' recommended labels).
+    pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+    /// The value of [`MANAGED_BY`] on what `native-host policy` wrote.
+    pub const MANAGED_BY_POLICY: &str = "native-host-policy";
     /// On a Namespace: the Pod Security level that refuses pods (KEP-2579).
     pub const POD_SECURITY_ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 }
@@ -238,6 +242,18 @@ pub mod admission_policy {
         DEBUGGING,
         SESSIONS,
     ];
+}
+
+/// Linkerd's policy: the API group, and the versions of its kinds that are written.
+pub mod linkerd {
+    /// The API group.
+    pub const GROUP: &str = "policy.linkerd.io";
+    /// Of Servers.
+    pub const SERVER: &str = "v1beta3";
+    /// Of HTTPRoutes.
+    pub const ROUTE: &str = "v1beta3";
+    /// Of AuthorizationPolicies and authentications.
+    pub const AUTHENTICATION: &str = "v1alpha1";
 }
 
 /// Documents that the command line prints.

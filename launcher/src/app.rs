@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::time::Instant;
 
 use crate::tools;
 use crate::win::{self, Compartments, Reached, Serving, Windows};
@@ -52,11 +53,14 @@ fn dispatch(args: &[String]) -> u32 {
     match Command::parse(args) {
         Ok(Command::Run(asked)) => run(&asked),
         Ok(Command::Stop(asked)) => {
+            let start = Instant::now();
+            let result = stop(&asked);
             let known = Circumstances {
-                container: Some(asked.container.clone()),
+                container: Some(asked.container),
+                after: start.elapsed(),
                 ..unknown()
             };
-            code(stop(&asked), &known)
+            code(result, &known)
         }
         Ok(Command::Probe(asked)) => said(tools::probe_once(&asked)),
         Ok(Command::Install(asked)) => said(tools::install_itself(&asked)),

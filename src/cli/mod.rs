@@ -9,6 +9,7 @@ pub mod controller;
 pub mod explain;
 pub mod inject;
 pub mod logging;
+pub mod policy;
 pub mod policy_args;
 pub mod serve;
 pub mod serve_args;
@@ -50,6 +51,7 @@ enum Command {
     Check(Box<check::Args>),
     Status(status::Args),
     Explain(Box<explain::Args>),
+    Policy(Box<policy::Args>),
     Version(version::Args),
 }
 
@@ -91,6 +93,7 @@ pub fn run() -> ExitCode {
         Ok(Command::Check(args)) => check::run(&args),
         Ok(Command::Status(args)) => status::run(&args),
         Ok(Command::Explain(args)) => explain::run(&args),
+        Ok(Command::Policy(args)) => policy::run(&args),
         Ok(Command::Version(args)) => version::run(&args),
         Err(error) => {
             // What cannot be printed cannot be complained of either.

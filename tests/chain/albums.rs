@@ -41,9 +41,18 @@ pub fn drains_for_slow_answers(deployment: &mut Value) {
     annotations[policy::DRAIN_SECONDS] = json!("8");
 }
 
+/// Whether a program on another port answers well.
+pub fn answers(ip: &str, port: u16, path: &str) -> bool {
+    ask_at(ip, port, path).is_some_and(|answer| answer.contains(" 200 "))
+}
+
 /// Asks a program; None where it does not answer within the time that a probe has.
 pub fn ask(ip: &str, path: &str) -> Option<String> {
-    let mut stream = TcpStream::connect((ip, PORT)).ok()?;
+    ask_at(ip, PORT, path)
+}
+
+fn ask_at(ip: &str, port: u16, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect((ip, port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
     write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
     let mut answer = Vec::new();

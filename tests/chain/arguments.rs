@@ -7,6 +7,7 @@ use proptest::strategy::{Strategy, ValueTree as _};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 
+use crate::node::Node;
 use crate::world::World;
 use crate::{PATIENCE, wait_until};
 
@@ -72,12 +73,12 @@ fn words() -> impl Strategy<Value = Vec<String>> {
     proptest::collection::vec(word, EACH)
 }
 
-fn job(number: usize, arguments: &[String]) -> Value {
-    let name = format!("arguments-{number}");
+/// A Job whose program writes its arguments to a file.
+pub fn job(name: &str, arguments: &[String]) -> Value {
     let mut command = vec![
         r"C:\apps\albums.exe".to_owned(),
         "--print-args".into(),
-        out(number).1,
+        format!(r"C:\apps\{name}.json"),
     ];
     command.extend_from_slice(arguments);
     json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {
@@ -91,12 +92,27 @@ fn job(number: usize, arguments: &[String]) -> Value {
     }})
 }
 
-/// The file that a program writes to: on the node's drive C with slashes, and as Windows names it.
-fn out(number: usize) -> (String, String) {
-    (
-        format!("apps/out-{number}.json"),
-        format!(r"C:\apps\out-{number}.json"),
-    )
+/// Waits until the program of such a Job has the arguments that were sent.
+pub fn arrive(node: &Node, name: &str, sent: &[String]) {
+    let file = node.host_file(&format!("apps/{name}.json"));
+    let what = format!("{name} wrote its arguments");
+    let arrived: Vec<String> = wait_until(&what, PATIENCE, || {
+        serde_json::from_str(&std::fs::read_to_string(&file).ok()?).ok()
+    });
+    let expected: Vec<String> = sent.iter().map(|word| expanded(word)).collect();
+    for (place, (expected, arrived)) in expected.iter().zip(&arrived).enumerate() {
+        assert_eq!(expected, arrived, "argument {place} of {name}");
+    }
+    assert_eq!(expected.len(), arrived.len(), "{name}");
+}
+
+/// Lists of nasty words, the same in every run.
+pub fn nasty(lists: usize) -> Vec<Vec<String>> {
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    (0..lists)
+        .map(|_| words().new_tree(&mut runner).unwrap().current())
+        .collect()
 }
 
 /// `$$` is one dollar sign to the kubelet, and so to the launcher.
@@ -109,28 +125,14 @@ fn expanded(argument: &str) -> String {
 fn thousands_of_nasty_arguments_arrive_as_they_were_written() {
     let world = World::get();
     world.namespace("arguments", "endings");
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
-    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let sent: Vec<Vec<String>> = (0..PODS)
-        .map(|_| words().new_tree(&mut runner).unwrap().current())
-        .collect();
-    let jobs: Vec<Value> = sent
-        .iter()
-        .enumerate()
-        .map(|(number, words)| job(number, words))
+    let sent = nasty(PODS);
+    let name = |number: usize| format!("arguments-{number}");
+    let jobs = sent.iter().enumerate();
+    let jobs: Vec<_> = jobs
+        .map(|(number, words)| job(&name(number), words))
         .collect();
     world.apply("arguments", &jobs);
     for (number, words) in sent.iter().enumerate() {
-        let file = world.nodes[2].host_file(&out(number).0);
-        let arrived: Vec<String> = wait_until(
-            &format!("job {number} wrote its arguments"),
-            PATIENCE,
-            || serde_json::from_str(&std::fs::read_to_string(&file).ok()?).ok(),
-        );
-        let expected: Vec<String> = words.iter().map(|word| expanded(word)).collect();
-        for (place, (expected, arrived)) in expected.iter().zip(&arrived).enumerate() {
-            assert_eq!(expected, arrived, "argument {place} of job {number}");
-        }
-        assert_eq!(expected.len(), arrived.len(), "job {number}");
+        arrive(&world.nodes[2], &name(number), words);
     }
 }

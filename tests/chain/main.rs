@@ -10,6 +10,7 @@
 //! - [`endings`]: each failure restarts the right thing and nothing else.
 //! - [`jobs`]: Jobs to their completion, whatever their exit code.
 //! - [`arguments`]: arguments of every nasty kind, from YAML to the program's own argv.
+//! - [`launchers`]: the other two launchers, K2s's cplauncher alone and under ours.
 //! - [`blue_green`]: a Service switched from one workload to another.
 //! - [`world`], [`node`]: what they share; [`albums`]: the workload.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -20,6 +21,7 @@ mod arguments;
 mod blue_green;
 mod endings;
 mod jobs;
+mod launchers;
 #[path = "../load/mod.rs"]
 mod load;
 #[path = "../pairs/look.rs"]

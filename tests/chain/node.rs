@@ -21,6 +21,7 @@ pub struct Parts {
     launcher: PathBuf,
     albums: PathBuf,
     network: PathBuf,
+    cplauncher: PathBuf,
 }
 
 impl Parts {
@@ -32,6 +33,7 @@ impl Parts {
                 launcher: build(&["launcher", "native-host-launcher"])?,
                 albums: build(&["examples/albums", "albums"])?,
                 network: build(&["tests/wine/stand-ins/network", "network.dll"])?,
+                cplauncher: build(&["tests/wine/stand-ins/cplauncher"])?,
             })
         });
         built.as_ref().map_err(Clone::clone)
@@ -44,10 +46,16 @@ impl Parts {
             std::fs::create_dir_all(made).unwrap();
         }
         std::fs::copy(&self.launcher, image.join(injected::LAUNCHER_EXE)).unwrap();
-        let reference = Policy::builtin().launcher_image.clone().unwrap();
+        let policy = Policy::builtin();
+        let reference = policy.launcher_image.clone().unwrap();
+        let cplauncher = policy.cplauncher_path.as_str();
+        let hook = cplauncher.replace("cplauncher.exe", "cphook.dll");
         let mut flags = vec![
             format!("--image={reference}={}", image.display()),
             format!(r"--host-file=C:\apps\albums.exe={}", self.albums.display()),
+            format!("--host-file={cplauncher}={}", self.cplauncher.display()),
+            // Only looked for, by the stand-in for cplauncher.
+            format!(r"--host-file={hook}={}", self.network.display()),
         ];
         for name in ["computenetwork.dll", "iphlpapi.dll"] {
             std::fs::copy(&self.network, system.join(name)).unwrap();
@@ -135,6 +143,19 @@ impl Node {
     /// A file of its drive C, by its path there with slashes.
     pub fn host_file(&self, path: &str) -> PathBuf {
         self.folder.join("host/c").join(path)
+    }
+
+    /// What a container wrote, in all its runs.
+    pub fn log(&self, pod: &Value, container: &str) -> String {
+        let text = |field: &str| pod["metadata"][field].as_str().unwrap();
+        let pod = format!("{}_{}_{}", text("namespace"), text("name"), text("uid"));
+        let folder = self.folder.join("logs").join(pod).join(container);
+        let runs = std::fs::read_dir(folder).into_iter().flatten();
+        let mut runs: Vec<_> = runs.map(|run| run.unwrap().path()).collect();
+        runs.sort();
+        runs.iter()
+            .map(|run| std::fs::read_to_string(run).unwrap())
+            .collect()
     }
 
     /// Makes something happen.

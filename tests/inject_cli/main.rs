@@ -1,9 +1,10 @@
-//! `native-host inject` as a person runs it: the very binary, its output, its messages, its exit codes.
+//! `native-host inject`, and other commands that ask no cluster, as a person runs them: the very binary, its output, its messages, its exit codes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod documents;
 mod forms;
+mod linkerd;
 mod policies;
 
 use std::io::Write as _;

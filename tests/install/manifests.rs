@@ -33,6 +33,7 @@ pub fn everything_passes_a_strict_dry_run(plane: &ControlPlane) {
     let mut examples = Vec::new();
     yaml_files(&path("examples"), &mut examples);
     assert!(examples.len() > 2, "{examples:?}");
+    prepare(plane, &examples);
     for example in examples {
         let args = [
             "apply",
@@ -48,6 +49,30 @@ pub fn everything_passes_a_strict_dry_run(plane: &ControlPlane) {
             "{}: {stderr}",
             example.display()
         );
+    }
+}
+
+/// What a dry run leaves no trace of, and others need: namespaces; and the kinds of neighbours.
+fn prepare(plane: &ControlPlane, examples: &[PathBuf]) {
+    let crds = path("tests/fixtures/crds/linkerd-policy.yaml");
+    plane.kubectl_ok(&["apply", "-f", crds.to_str().unwrap()]);
+    let known = ["get", "servers,httproutes.policy.linkerd.io", "-A"];
+    wait_until("the API server knows them", PATIENCE, || {
+        plane.kubectl(&known).status.success().then_some(())
+    });
+    let mut namespaces = BTreeSet::new();
+    for example in examples {
+        let text = std::fs::read_to_string(example).unwrap();
+        for object in serde_saphyr::from_multiple::<Value>(&text).unwrap() {
+            let namespace = object["metadata"]["namespace"].as_str();
+            namespaces.extend(namespace.map(str::to_owned));
+        }
+    }
+    for name in namespaces {
+        let metadata = serde_json::json!({ "name": name });
+        let namespace =
+            serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata});
+        plane.apply(&namespace.to_string());
     }
 }
 

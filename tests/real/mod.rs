@@ -8,6 +8,7 @@ mod client;
 mod evictions;
 mod example;
 mod injectors;
+mod linkerd;
 mod load;
 mod outage;
 mod policies;

@@ -155,7 +155,7 @@ mod tests {
     async fn last_words_are_few() {
         let folder = tempfile::tempdir().unwrap();
         let log = Log::create(&folder.path().join("0.log")).unwrap();
-        let all: String = (0..200).map(|n| format!("line {n}\n")).collect();
+        let all = (0..200).fold(String::new(), |all, n| all + &format!("line {n}\n"));
         log.lines("stdout").copy(&mut all.as_bytes()).await;
         let said = log.last_words();
         assert_eq!(said.lines().count(), 80);

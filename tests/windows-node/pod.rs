@@ -180,7 +180,7 @@ impl Task {
         self.sandbox = Some(tokio::spawn(async move {
             let mut wait = RETRY.0;
             loop {
-                let _one = volumes.lock().await;
+                let one = volumes.lock().await;
                 let synced = node.volumes.sync(&pod).await;
                 for failure in synced.failures {
                     node.events
@@ -189,7 +189,7 @@ impl Task {
                 if synced.unmounted.is_empty() {
                     break;
                 }
-                drop(_one);
+                drop(one);
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(RETRY.1);
             }

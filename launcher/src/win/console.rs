@@ -2,13 +2,19 @@
 
 use std::sync::OnceLock;
 use std::sync::mpsc::Sender;
+use std::time::Duration;
 
 use windows_sys::Win32::System::Console::{
     CTRL_BREAK_EVENT, CTRL_C_EVENT, GenerateConsoleCtrlEvent, SetConsoleCtrlHandler,
 };
 
 use super::handle::done;
+use super::leave_at_once;
+use native_host_launcher::Exit;
 use native_host_launcher::supervise::Signal;
+
+/// hcsshim ends every process 5 seconds after such an event.
+const LAST: Duration = Duration::from_millis(4300);
 
 static TO: OnceLock<Sender<Signal>> = OnceLock::new();
 
@@ -30,10 +36,11 @@ unsafe extern "system" fn handler(event: u32) -> i32 {
         let _ = to.send(Signal::Closing);
     }
     if !matches!(event, CTRL_C_EVENT | CTRL_BREAK_EVENT) {
-        // Who comes back from such an event is ended at once. `run` ends the process when it is done.
-        loop {
-            std::thread::park();
-        }
+        // Who comes back from such an event is ended at once. `run` ends the process when it is done; if it is
+        // not in time, whatever it waits for, the compartment must be left all the same.
+        std::thread::sleep(LAST);
+        leave_at_once();
+        std::process::exit(Exit::StopTimeout.code().cast_signed());
     }
     1
 }

@@ -14,7 +14,7 @@ use windows_sys::Win32::System::JobObjects::{
 };
 
 use super::handle::{Handle, done, size};
-use super::process::{Process, Spawn, spawn};
+use super::process::{FOR_EVER, Output, Process, Spawn, spawn};
 use super::{Compartments, console, system, windows};
 use native_host_launcher::check::{PATIENCE, Verdict, to_args};
 use native_host_launcher::environment::merge;
@@ -26,7 +26,6 @@ use std::sync::Arc;
 const CHECK: Duration = Duration::from_secs(30);
 /// How long the processes of a job may take to be gone once it was terminated.
 const GONE: Duration = Duration::from_secs(5);
-const FOR_EVER: u32 = u32::MAX;
 
 /// The job that is in a compartment now. For an end by panic, which drops nothing.
 static CONFINED: Mutex<Option<(Arc<Handle>, Compartments)>> = Mutex::new(None);
@@ -42,6 +41,26 @@ pub(crate) fn leave_at_once() {
 }
 
 /// A job whose processes end with it, and cannot leave it.
+pub(super) fn new_job() -> Result<Handle, String> {
+    // SAFETY: a job without a name; its handle is ours.
+    let job = unsafe { Handle::own(CreateJobObjectW(null(), null()), "CreateJobObjectW")? };
+    // No BREAKAWAY_OK: what leaves the job would be on the host's network.
+    let mut limits = JOBOBJECT_EXTENDED_LIMIT_INFORMATION::default();
+    limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE;
+    // SAFETY: the structure is the one that this class takes, and as long as is said.
+    let result = unsafe {
+        SetInformationJobObject(
+            job.raw(),
+            JobObjectExtendedLimitInformation,
+            (&raw const limits).cast(),
+            size(&limits),
+        )
+    };
+    done(result, "SetInformationJobObject")?;
+    Ok(job)
+}
+
+/// The job of a target.
 pub(crate) struct TargetJob {
     job: Arc<Handle>,
     to: Sender<Signal>,
@@ -51,23 +70,8 @@ pub(crate) struct TargetJob {
 
 impl TargetJob {
     pub(super) fn new(to: Sender<Signal>) -> Result<Self, String> {
-        // SAFETY: a job without a name; its handle is ours.
-        let job = unsafe { Handle::own(CreateJobObjectW(null(), null()), "CreateJobObjectW")? };
-        // No BREAKAWAY_OK: what leaves the job would be on the host's network.
-        let mut limits = JOBOBJECT_EXTENDED_LIMIT_INFORMATION::default();
-        limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE;
-        // SAFETY: the structure is the one that this class takes, and as long as is said.
-        let result = unsafe {
-            SetInformationJobObject(
-                job.raw(),
-                JobObjectExtendedLimitInformation,
-                (&raw const limits).cast(),
-                size(&limits),
-            )
-        };
-        done(result, "SetInformationJobObject")?;
         Ok(Self {
-            job: Arc::new(job),
+            job: Arc::new(new_job()?),
             to,
             group: None,
         })
@@ -149,7 +153,7 @@ impl Job for TargetJob {
         let process = spawn(&Spawn {
             line: &line,
             environment: None,
-            output: false,
+            output: Output::Nul,
             job: &self.job,
         })?;
         let patience = u32::try_from((PATIENCE + CHECK).as_millis()).unwrap_or(FOR_EVER - 1);
@@ -167,7 +171,7 @@ impl Job for TargetJob {
         let process = spawn(&Spawn {
             line: &line,
             environment: Some(merge(std::env::vars_os(), set)),
-            output: true,
+            output: Output::Inherited,
             job: &self.job,
         })?;
         self.group = Some(process.id);

@@ -1,16 +1,17 @@
 //! The node as `run` sees it.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{env, io, thread};
 
 use super::hcn::Hcn;
 use super::job::TargetJob;
 use super::tls::Schannel;
-use super::{Compartments, console, system};
+use super::{Compartments, console, process, system};
 use native_host_launcher::Run;
 use native_host_launcher::compartment::{self, Assigned, Found, Node};
 use native_host_launcher::names;
@@ -19,11 +20,21 @@ use native_host_launcher::program::{Folders, locate};
 use native_host_launcher::supervise::{Machine, Signal};
 use native_host_launcher::timestamp::Timestamp;
 
+/// How long a look-up may take before that is said.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// How often it is asked whether it has ended.
+const PAUSE: Duration = Duration::from_millis(2);
+
+type LookUp = JoinHandle<Result<Found, String>>;
+
 /// This machine.
 pub(crate) struct Windows {
     start: Instant,
     to: Sender<Signal>,
     from: Receiver<Signal>,
+    /// A look-up that has not come back yet.
+    pending: RefCell<Option<(IpAddr, LookUp)>>,
 }
 
 impl Windows {
@@ -35,6 +46,7 @@ impl Windows {
             start: Instant::now(),
             to,
             from,
+            pending: RefCell::default(),
         })
     }
 
@@ -60,16 +72,12 @@ impl Node for Network {
     }
 
     fn ipconfig(&self) -> Result<Vec<u8>, String> {
-        let output = Command::new(Path::new(&system::system_folder()).join("ipconfig.exe"))
-            .arg("/allcompartments")
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| format!("ipconfig.exe: {error}"))?;
-        if output.status.success() {
-            Ok(output.stdout)
-        } else {
-            Err(format!("ipconfig.exe: {}", output.status))
-        }
+        let folder = system::system_folder();
+        process::output(
+            &format!(r"{folder}\ipconfig.exe"),
+            "/allcompartments",
+            &folder,
+        )
     }
 }
 
@@ -89,7 +97,25 @@ impl Machine for Windows {
     }
 
     fn find(&self, ip: IpAddr) -> Result<Found, String> {
-        compartment::find(&Network, ip)
+        // On a thread of its own: the Host Network Service can hang, and the deadline is to hold.
+        let former = self.pending.take().filter(|(of, _)| *of == ip);
+        let pending = match former {
+            Some((_, pending)) => pending,
+            None => thread::spawn(move || compartment::find(&Network, ip)),
+        };
+        let end = Instant::now() + ANSWER;
+        while !pending.is_finished() {
+            if Instant::now() > end {
+                self.pending.replace(Some((ip, pending)));
+                let seconds = ANSWER.as_secs();
+                return Err(format!(
+                    "Windows' network services have not answered within {seconds} s"
+                ));
+            }
+            thread::sleep(PAUSE);
+        }
+        // A thread that panics ends the process.
+        pending.join().unwrap_or_else(|_| Err(String::new()))
     }
 
     fn variable(&self, name: &str) -> Option<String> {

@@ -2,7 +2,10 @@
 //! into a job after its start has had a moment outside.
 
 use std::ffi::{OsStr, OsString, c_void};
+use std::fs::File;
+use std::io::Read as _;
 use std::os::windows::ffi::OsStrExt as _;
+use std::os::windows::io::FromRawHandle as _;
 use std::ptr::{null, null_mut};
 
 use windows_sys::Win32::Foundation::{
@@ -16,6 +19,7 @@ use windows_sys::Win32::Storage::FileSystem::{
 use windows_sys::Win32::System::Console::{
     GetStdHandle, STD_ERROR_HANDLE, STD_HANDLE, STD_OUTPUT_HANDLE,
 };
+use windows_sys::Win32::System::Pipes::CreatePipe;
 use windows_sys::Win32::System::Threading::{
     CREATE_NEW_PROCESS_GROUP, CREATE_UNICODE_ENVIRONMENT, CreateProcessW,
     DeleteProcThreadAttributeList, EXTENDED_STARTUPINFO_PRESENT, GetCurrentProcess,
@@ -25,6 +29,7 @@ use windows_sys::Win32::System::Threading::{
 };
 
 use super::handle::{Handle, done, size, wide};
+use super::job::new_job;
 use native_host_launcher::CommandLine;
 use native_host_launcher::environment::Variable;
 
@@ -33,10 +38,24 @@ pub(super) struct Spawn<'a> {
     pub(super) line: &'a CommandLine,
     /// All of its variables; none: the launcher's own.
     pub(super) environment: Option<Vec<Variable<OsString>>>,
-    /// Whether it gets the launcher's stdout and stderr. stdin is always NUL.
-    pub(super) output: bool,
+    /// Its stdout and stderr. stdin is always NUL.
+    pub(super) output: Output<'a>,
     pub(super) job: &'a Handle,
 }
+
+/// Where a process writes to.
+#[derive(Clone, Copy)]
+pub(super) enum Output<'a> {
+    /// Nowhere.
+    Nul,
+    /// To the launcher's own stdout and stderr.
+    Inherited,
+    /// To a handle that it may inherit; stderr goes nowhere.
+    To(&'a Handle),
+}
+
+/// Without an end.
+pub(super) const FOR_EVER: u32 = u32::MAX;
 
 /// A process that was started.
 #[derive(Debug)]
@@ -63,21 +82,24 @@ impl Process {
 /// Starts it.
 pub(super) fn spawn(spawn: &Spawn<'_>) -> Result<Process, String> {
     let nul = nul()?;
-    let (out, err) = if spawn.output {
-        (
-            inheritable(STD_OUTPUT_HANDLE),
-            inheritable(STD_ERROR_HANDLE),
-        )
-    } else {
-        (None, None)
+    let own = match spawn.output {
+        Output::Inherited => [STD_OUTPUT_HANDLE, STD_ERROR_HANDLE].map(inheritable),
+        Output::Nul | Output::To(_) => [None, None],
     };
-    let raw = |handle: &Option<Handle>| handle.as_ref().map_or(nul.raw(), Handle::raw);
-    let streams = [nul.raw(), raw(&out), raw(&err)];
+    let [out, err] = own
+        .each_ref()
+        .map(|own| own.as_ref().map_or(nul.raw(), Handle::raw));
+    let out = match spawn.output {
+        Output::To(handle) => handle.raw(),
+        Output::Nul | Output::Inherited => out,
+    };
+    let streams = [nul.raw(), out, err];
     // These and no others are inherited; none twice, which Windows refuses.
-    let mut inherited = streams.to_vec();
-    inherited.dedup();
-    if !spawn.output {
-        inherited.truncate(1);
+    let mut inherited = Vec::with_capacity(streams.len());
+    for stream in streams {
+        if !inherited.contains(&stream) {
+            inherited.push(stream);
+        }
     }
     let jobs = [spawn.job.raw()];
     let mut attributes = Attributes::new(2)?;
@@ -130,13 +152,57 @@ pub(super) fn spawn(spawn: &Spawn<'_>) -> Result<Process, String> {
     }
 }
 
-/// The NUL device, for a child.
-fn nul() -> Result<Handle, String> {
+/// What a program prints. In a job of its own, so that it ends with the launcher.
+pub(super) fn output(program: &str, argument: &str, system: &str) -> Result<Vec<u8>, String> {
+    let argv = [program.to_owned(), argument.to_owned()];
+    let line = CommandLine::new(program, &argv, system).map_err(|refused| refused.to_string())?;
+    let job = new_job()?;
+    let (mut read, write) = pipe()?;
+    let process = spawn(&Spawn {
+        line: &line,
+        environment: None,
+        output: Output::To(&write),
+        job: &job,
+    })?;
+    // The program's copy alone is left, so that the pipe ends with it.
+    drop(write);
+    let mut printed = Vec::new();
+    let done = read.read_to_end(&mut printed);
+    done.map_err(|error| format!("{program}: {error}"))?;
+    match process.wait(FOR_EVER) {
+        Some(0) => Ok(printed),
+        code => Err(format!("{program}: exit code {}", code.unwrap_or_default())),
+    }
+}
+
+/// A pipe: to read from, and to give to a child.
+fn pipe() -> Result<(File, Handle), String> {
+    let security = inherited_by_children();
+    let (mut read, mut write): (HANDLE, HANDLE) = (null_mut(), null_mut());
+    // SAFETY: the handles are written to places of ours, and then are ours. The reading end stays here: of its
+    // children the launcher lets none inherit what is not in a list.
+    unsafe {
+        let made = CreatePipe(&raw mut read, &raw mut write, &raw const security, 0);
+        done(made, "CreatePipe")?;
+        Ok((
+            File::from_raw_handle(read),
+            Handle::own(write, "CreatePipe")?,
+        ))
+    }
+}
+
+fn inherited_by_children() -> SECURITY_ATTRIBUTES {
     let mut security = SECURITY_ATTRIBUTES {
         bInheritHandle: 1,
         ..SECURITY_ATTRIBUTES::default()
     };
     security.nLength = size(&security);
+    security
+}
+
+/// The NUL device, for a child.
+fn nul() -> Result<Handle, String> {
+    let security = inherited_by_children();
     let name = wide("NUL");
     let (access, share) = (
         GENERIC_READ | GENERIC_WRITE,

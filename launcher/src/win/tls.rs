@@ -103,6 +103,12 @@ fn failed(what: &str, code: HRESULT) -> io::Error {
     io::Error::other(format!("TLS {what}: {why} (0x{code:08X})"))
 }
 
+/// Whether bytes can be the beginning of a record: one of the four types, and version 3 (RFC 8446, section 5.1).
+fn is_record(bytes: &[u8]) -> bool {
+    let kind = bytes.first().is_none_or(|kind| (20..=23).contains(kind));
+    kind && bytes.get(1).is_none_or(|major| *major == 3)
+}
+
 /// What a client brings to a handshake: nothing but how it is to be made.
 struct Credentials {
     table: &'static SecurityFunctionTableW,
@@ -326,6 +332,10 @@ impl Stream {
                 SEC_I_CONTINUE_NEEDED if !self.incoming.is_empty() => {}
                 SEC_I_CONTINUE_NEEDED | SEC_E_INCOMPLETE_MESSAGE => self.more()?,
                 code => return Err(failed("handshake", code)),
+            }
+            // Schannel would wait for the rest of whatever it takes for a record.
+            if !is_record(&self.incoming) {
+                return Err(failed("handshake", SEC_E_INVALID_TOKEN));
             }
             step = self.next_step()?;
         }

@@ -4,10 +4,11 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read as _, Seek as _};
+use std::ops::Deref;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use native_host_launcher::names;
@@ -16,6 +17,8 @@ use native_host_launcher::timestamp::Timestamp;
 /// The anchor's IP in all tests: loopback, so that it can be bound, and its compartment.
 pub(crate) const IP: &str = "127.20.3.4";
 pub(crate) const COMPARTMENT: u32 = 5;
+/// The pod's.
+pub(crate) const POD_UID: &str = "6e7e1f9e-6f4b-4b7e-8a57-0d6d8d1c2b3a";
 /// A machine that runs these tests may be busy with others.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -25,6 +28,8 @@ pub(crate) struct Tools {
     launcher: PathBuf,
     pub(crate) echo: PathBuf,
     network: PathBuf,
+    pub(crate) cplauncher: PathBuf,
+    pub(crate) shim: PathBuf,
     /// The prefix that hack/wine makes.
     shared: PathBuf,
 }
@@ -42,6 +47,8 @@ impl Tools {
             let launcher = built(&["launcher", "native-host-launcher"])?;
             let echo = built(&["tests/wine/argv-echo"])?;
             let network = built(&["tests/wine/stand-ins/network", "network.dll"])?;
+            let cplauncher = built(&["tests/wine/stand-ins/cplauncher"])?;
+            let shim = built(&["tests/wine/shim"])?;
             let there = script("wine").args(["cmd", "/c", "exit"]).status();
             if !there.is_ok_and(|status| status.success()) {
                 return Err("wine does not work".to_owned());
@@ -54,6 +61,8 @@ impl Tools {
                 launcher,
                 echo,
                 network,
+                cplauncher,
+                shim,
                 shared: cache.join("native-host/wine"),
             })
         };
@@ -88,6 +97,36 @@ pub(crate) fn windows_path(path: &Path) -> String {
     format!("Z:{}", path.to_str().unwrap().replace('/', r"\"))
 }
 
+/// Prefixes that no test uses at the moment, and how many tests use one. A prefix takes a second to start.
+static POOL: Mutex<(Vec<Container>, usize)> = Mutex::new((Vec::new(), 0));
+
+/// A container that a test has for itself.
+pub(crate) struct Lease(Option<Container>);
+
+impl Deref for Lease {
+    type Target = Container;
+
+    fn deref(&self) -> &Container {
+        self.0.as_ref().unwrap()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let container = self.0.take();
+        let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.1 -= 1;
+        // What a failed test leaves is nobody's to use.
+        if !std::thread::panicking() {
+            pool.0.extend(container);
+        }
+        if pool.1 == 0 {
+            // Nothing else would ever drop them.
+            pool.0.clear();
+        }
+    }
+}
+
 /// A prefix, alone in it the launcher and what it starts.
 pub(crate) struct Container {
     prefix: tempfile::TempDir,
@@ -108,19 +147,32 @@ pub(crate) struct Started {
     child: Child,
     out: fs::File,
     err: fs::File,
+    _stdin: Option<ChildStdin>,
     _list: tempfile::TempDir,
 }
 
 impl Container {
     /// A node with one pod, whose anchor runs and whose status is there.
-    pub(crate) fn new() -> Option<Self> {
+    pub(crate) fn lease() -> Option<Lease> {
         let tools = Tools::find()?;
-        let prefix = tempfile::tempdir().unwrap();
-        let container = Self { prefix, tools };
-        container.furnish();
+        let idle = {
+            let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+            pool.1 += 1;
+            pool.0.pop()
+        };
+        let container = idle.unwrap_or_else(|| {
+            let prefix = tempfile::tempdir().unwrap();
+            let container = Self { prefix, tools };
+            container.furnish();
+            container
+        });
+        container.take_calls();
+        // A launcher that was killed has left it there: such a compartment leaks.
+        let _ = fs::remove_file(container.file("native-host-stand-in/compartment"));
+        container.set_faults("");
         container.set_endpoints(&line(COMPARTMENT, 0, IP));
         container.set_status(&status(IP, Timestamp::of(SystemTime::now()), "a-b"));
-        Some(container)
+        Some(Lease(Some(container)))
     }
 
     fn furnish(&self) {
@@ -233,29 +285,37 @@ impl Container {
     /// Starts any line so.
     pub(crate) fn start_line(&self, line: &str) -> Started {
         let list = tempfile::tempdir().unwrap();
-        let hex = line
-            .bytes()
-            .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-        fs::write(list.path().join("list"), format!("cmd {hex}\n")).unwrap();
+        fs::write(list.path().join("list"), format!("cmd {}\n", hex(line))).unwrap();
         // Files and no pipes: wine's own services inherit them and outlive the program.
         let (out, err) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
-        let child = script("wine")
-            .arg(&self.tools.echo)
-            .env("WINEPREFIX", self.prefix.path())
+        let mut child = self
+            .wine(&self.tools.echo)
             .env("ARGV_ECHO_LIST", windows_path(&list.path().join("list")))
-            .env(names::POD_UID, "6e7e1f9e-6f4b-4b7e-8a57-0d6d8d1c2b3a")
-            .env("OTHER", "of the pod")
-            .stdin(Stdio::null())
+            // One that never ends: the target's is another.
+            .stdin(Stdio::piped())
             .stdout(out.try_clone().unwrap())
             .stderr(err.try_clone().unwrap())
             .spawn()
             .unwrap();
+        let stdin = child.stdin.take();
         Started {
             child,
             out,
             err,
+            _stdin: stdin,
             _list: list,
         }
+    }
+
+    /// A program of Windows, in this prefix and with the pod's variables.
+    pub(crate) fn wine(&self, program: &Path) -> Command {
+        let mut command = script("wine");
+        command
+            .arg(program)
+            .env("WINEPREFIX", self.prefix.path())
+            .env(names::POD_UID, POD_UID)
+            .env("OTHER", "of the pod");
+        command
     }
 
     /// Runs the launcher to its end.
@@ -312,6 +372,12 @@ fn text(file: &mut fs::File) -> String {
     file.rewind().unwrap();
     file.read_to_end(&mut bytes).unwrap();
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A text as argv-echo and the shim take it.
+pub(crate) fn hex(text: &str) -> String {
+    let byte = |hex: String, byte: u8| hex + &format!("{byte:02x}");
+    text.bytes().fold(String::new(), byte)
 }
 
 /// `C:\native-host\bin` as a path below `drive_c`.

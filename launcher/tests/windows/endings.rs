@@ -1,12 +1,16 @@
 //! What ends a target that runs.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Shutdown, TcpListener};
+use std::process::Stdio;
 use std::time::SystemTime;
 
+use native_host_launcher::names;
 use native_host_launcher::timestamp::Timestamp;
 use native_host_launcher::{Action, Exit, Probe, Run, Stop};
 
-use super::container::{Container, Ended, IP, Started, status};
+use super::container::{Container, Ended, IP, POD_UID, Started, hex, status};
 use super::{entered_and_left, run};
 
 /// A target that says that it runs, and then does for long: `ping.exe`, a child of `cmd.exe`.
@@ -39,7 +43,7 @@ fn ended_by(container: &Container, ended: &Ended, exit: Exit, why: &str) {
 
 #[test]
 fn another_anchor() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     let started = start(&container, &lasting());
@@ -57,7 +61,7 @@ fn another_anchor() {
 
 #[test]
 fn a_stop_or_two_at_once() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     let started = start(&container, &lasting());
@@ -85,7 +89,7 @@ fn a_stop_or_two_at_once() {
 
 #[test]
 fn a_stop_of_a_target_that_ends_by_itself_meanwhile() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     let target = r"echo.> C:\running & ping -n 4 127.0.0.1 > nul & exit 9";
@@ -111,7 +115,7 @@ fn a_stop_of_a_target_that_ends_by_itself_meanwhile() {
 
 #[test]
 fn its_own_end_takes_its_children_along() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     let target = r"start /b ping -n 600 127.0.0.1 > nul & exit 4";
@@ -123,7 +127,7 @@ fn its_own_end_takes_its_children_along() {
 
 #[test]
 fn the_launchers_own_end() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     let started = start(&container, &lasting());
@@ -159,11 +163,11 @@ fn probe(port: u16) -> Probe {
 
 #[test]
 fn a_probe_that_fails() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     // A port of the pod's IP that nothing listens on: one that was free a moment ago.
-    let free = std::net::TcpListener::bind((IP, 0))
+    let free = TcpListener::bind((IP, 0))
         .unwrap()
         .local_addr()
         .unwrap()
@@ -188,11 +192,11 @@ fn a_probe_that_fails() {
 
 #[test]
 fn a_probe_that_would_not_be_in_the_compartment() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     // It would succeed, on the host's network.
-    let listener = std::net::TcpListener::bind((IP, 0)).unwrap();
+    let listener = TcpListener::bind((IP, 0)).unwrap();
     for (fault, why) in [
         (
             "SetCurrentThreadCompartmentId 5",
@@ -211,4 +215,47 @@ fn a_probe_that_would_not_be_in_the_compartment() {
     }
     listener.set_nonblocking(true).unwrap();
     assert!(listener.accept().is_err(), "it was probed all the same");
+}
+
+/// A stop without `stop`, as hcsshim makes it: CTRL_SHUTDOWN to `cmd.exe`, and when that has ended, to all other
+/// processes of the container; 5 seconds later all are ended (`internal/jobcontainers/jobcontainer.go`).
+#[test]
+fn a_shutdown_of_the_container() {
+    let Some(container) = Container::lease() else {
+        return;
+    };
+    let node = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = node.local_addr().unwrap().to_string();
+    let mut shim = container
+        .wine(&container.tools.shim)
+        .arg(address)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (mut shims, _) = node.accept().unwrap();
+    let mut said = BufReader::new(shims.try_clone().unwrap()).lines();
+    let mut until = |word: &str| {
+        let mut lines = said.by_ref().map(Result::unwrap);
+        lines.find(|line| line.starts_with(word)).unwrap()
+    };
+    until("ready");
+    let line = format!(
+        r"cmd /c {}\{} {}",
+        names::LAUNCHER_DIR,
+        names::LAUNCHER_EXE,
+        lasting().to_args().unwrap().join(" ")
+    );
+    let variables = format!("{}={POD_UID}\0", names::POD_UID);
+    let words = [&line, r"C:\", &variables].map(hex).join(" ");
+    writeln!(shims, "run 0 {words}").unwrap();
+    container.wait_for("running");
+    fs::remove_file(container.file("running")).unwrap();
+    writeln!(shims, "signal").unwrap();
+    until("gone");
+    entered_and_left(&container.take_calls());
+    shims.shutdown(Shutdown::Both).unwrap();
+    assert!(shim.wait().unwrap().success());
+    assert!(!container.runs("ping.exe"), "its child is still there");
 }

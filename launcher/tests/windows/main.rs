@@ -10,7 +10,9 @@
 mod container;
 mod endings;
 mod failures;
+mod probes;
 mod target;
+mod tools;
 
 use native_host_launcher::Run;
 
@@ -46,7 +48,7 @@ fn entered_and_left(calls: &[(u32, String, String)]) {
 /// Every pod of a workload copies it to its node.
 #[test]
 fn the_program_is_small() {
-    let Some(container) = container::Container::new() else {
+    let Some(container) = container::Container::lease() else {
         return;
     };
     let program = container.file("native-host/bin/native-host-launcher.exe");

@@ -11,7 +11,7 @@ use super::{entered_and_left, run};
 
 #[test]
 fn it_runs_in_the_compartment_with_its_variables_and_gives_its_code() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     let mut run = run(&["cmd.exe", "/c", "set & exit 3"]);
@@ -55,7 +55,7 @@ fn it_runs_in_the_compartment_with_its_variables_and_gives_its_code() {
 
 #[test]
 fn every_exit_code_is_passed_on() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     for (text, code) in [("0", 0), ("-1073741819", 0xc000_0005), ("7000", 7000)] {
@@ -79,7 +79,7 @@ fn argument() -> impl Strategy<Value = String> {
 
 #[test]
 fn every_argument_arrives_byte_for_byte() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[11; 32]);
@@ -137,21 +137,21 @@ fn every_argument_arrives_byte_for_byte() {
 }
 
 /// The inverse of what argv-echo prints: UTF-16 in hexadecimal, `-` for nothing.
-fn unhex(word: &str) -> String {
+pub(crate) fn unhex(word: &str) -> String {
     let digits = word.trim_start_matches('-').as_bytes();
     let unit = |four: &[u8]| u16::from_str_radix(std::str::from_utf8(four).unwrap(), 16).unwrap();
     String::from_utf16(&digits.chunks(4).map(unit).collect::<Vec<_>>()).unwrap()
 }
 
 #[test]
-fn cplauncher_is_given_the_compartment() {
-    let Some(container) = Container::new() else {
+fn cplauncher_starts_it_in_the_compartment_that_was_found() {
+    let Some(container) = Container::lease() else {
         return;
     };
     let echo = windows_path(&container.tools.echo);
-    let mut run = run(&[r"C:\windows\system32\cmd.exe", "a b"]);
+    let mut run = run(&[&echo, "a b", "%PATH%"]);
     run.cplauncher = Some(Cplauncher {
-        path: echo.clone(),
+        path: windows_path(&container.tools.cplauncher),
         hook: Hook::None,
     });
     let ended = container.run(&run.to_args().unwrap());
@@ -159,31 +159,38 @@ fn cplauncher_is_given_the_compartment() {
     let echoed = ended
         .out
         .lines()
-        .find_map(|line| line.strip_prefix("echo "))
+        .find_map(|line| line.strip_prefix("echo "));
+    let (_, words) = echoed
+        .unwrap_or_else(|| panic!("{ended:?}"))
+        .split_once(' ')
         .unwrap();
-    let (_, words) = echoed.split_once(' ').unwrap();
     let arrived: Vec<_> = words.trim_end().split(',').map(unhex).collect();
-    let expected = [
-        &echo,
-        "-compartment",
-        "5",
-        "-wait-tree",
-        "-no-inject",
-        "--",
-        r"C:\windows\system32\cmd.exe",
-        "a b",
-    ];
-    assert_eq!(arrived, expected);
+    assert_eq!(arrived, [&echo, "a b", "%PATH%"]);
+    // The job stays where it is, and cplauncher says what it was given.
     let calls = container.take_calls();
     assert!(
-        calls.iter().all(|(_, call, _)| call.starts_with("Hcn")),
+        calls.iter().all(|(_, call, _)| !call.starts_with("Set")),
         "{calls:?}"
     );
+    let given = |(_, call, _): &(u32, String, String)| {
+        call.contains("cplauncher") && call.contains("compartment=5")
+    };
+    assert!(calls.iter().any(given), "{calls:?}");
+}
+
+#[test]
+fn it_has_nothing_on_stdin() {
+    let Some(container) = Container::lease() else {
+        return;
+    };
+    // It reads commands until stdin ends; the launcher's own never does.
+    let ended = container.run(&run(&["cmd.exe"]).to_args().unwrap());
+    assert_eq!(ended.code, 0, "{ended:?}");
 }
 
 #[test]
 fn a_sandbox_that_is_not_up_yet_is_waited_for() {
-    let Some(container) = Container::new() else {
+    let Some(container) = Container::lease() else {
         return;
     };
     container.set_endpoints(&line(0, 0, IP));

@@ -9,19 +9,19 @@ use crate::cli::yaml;
 
 /// One document.
 #[derive(Debug)]
-pub(super) struct Document<'t> {
+pub(in crate::cli) struct Document<'t> {
     /// What stands before it: the line with `---`, or white space between JSON values.
-    pub(super) separator: &'t str,
+    pub(in crate::cli) separator: &'t str,
     /// Its text.
-    pub(super) text: &'t str,
+    pub(in crate::cli) text: &'t str,
     /// What the text says; null for one of comments only.
-    pub(super) value: Result<Value, String>,
+    pub(in crate::cli) value: Result<Value, String>,
     /// Whether it is one of a stream of JSON values.
-    pub(super) json: bool,
+    pub(in crate::cli) json: bool,
 }
 
 /// Splits a text into its documents.
-pub(super) fn split<'t>(text: &'t str, file: &str) -> Vec<Document<'t>> {
+pub(in crate::cli) fn split<'t>(text: &'t str, file: &str) -> Vec<Document<'t>> {
     // A byte order mark is no part of JSON; the YAML reader knows it.
     let begins = text.trim_start_matches('\u{feff}').trim_start();
     if begins.starts_with('{')
@@ -122,7 +122,7 @@ fn json_stream(text: &str) -> Option<Vec<Document<'_>>> {
 }
 
 /// The comments and empty lines before a document's first line of content.
-pub(super) fn heading(text: &str) -> &str {
+pub(in crate::cli) fn heading(text: &str) -> &str {
     let mut end = 0;
     for line in text.split_inclusive('\n') {
         let content = line.trim_start_matches('\u{feff}').trim();

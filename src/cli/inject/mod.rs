@@ -7,10 +7,10 @@
 //!
 //! The decisions are the webhook's own; here is only what kubectl and the API server do around them.
 
-mod documents;
-mod objects;
+pub(super) mod documents;
+pub(super) mod objects;
 mod print;
-mod source;
+pub(super) mod source;
 
 use std::collections::HashSet;
 use std::io;

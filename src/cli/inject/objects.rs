@@ -9,7 +9,7 @@ use crate::names::webhook;
 use crate::policy::{Namespace, Policy};
 
 /// The Namespaces that are known, and what holds for the others.
-pub(super) struct Namespaces {
+pub(in crate::cli) struct Namespaces {
     known: HashMap<String, Namespace>,
     other: Namespace,
     default: String,
@@ -18,7 +18,7 @@ pub(super) struct Namespaces {
 
 impl Namespaces {
     /// Objects that name no namespace are in `default`; `file` is where `--policy` was read.
-    pub(super) fn new(policy: &Policy, default: String, file: Option<String>) -> Self {
+    pub(in crate::cli) fn new(policy: &Policy, default: String, file: Option<String>) -> Self {
         let other = Namespace {
             policy: Ok(policy.clone()),
             pod_security: None,
@@ -32,7 +32,7 @@ impl Namespaces {
     }
 
     /// Takes note of a Namespace, and of nothing else; the first manifest of a name counts.
-    pub(super) fn learn(&mut self, manifest: &Value, policy: &Policy) {
+    pub(in crate::cli) fn learn(&mut self, manifest: &Value, policy: &Policy) {
         if !is_namespace(manifest) {
             return;
         }
@@ -45,7 +45,8 @@ impl Namespaces {
             .or_insert_with(|| read_namespace(manifest, policy));
     }
 
-    fn of<'a>(&'a self, object: &'a Value) -> (&'a str, &'a Namespace) {
+    /// The namespace of an object, and what holds there.
+    pub(in crate::cli) fn of<'a>(&'a self, object: &'a Value) -> (&'a str, &'a Namespace) {
         let name = object["metadata"]["namespace"]
             .as_str()
             .filter(|name| !name.is_empty());
@@ -55,7 +56,7 @@ impl Namespaces {
 }
 
 /// Whether the object is a Namespace.
-pub(super) fn is_namespace(object: &Value) -> bool {
+pub(in crate::cli) fn is_namespace(object: &Value) -> bool {
     object["apiVersion"] == "v1" && object["kind"] == "Namespace"
 }
 
@@ -75,9 +76,9 @@ fn read_namespace(manifest: &Value, policy: &Policy) -> Namespace {
 /// An object's name in messages and patches.
 #[derive(Clone, Debug, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Reference {
+pub(in crate::cli) struct Reference {
     api_version: String,
-    pub(super) kind: String,
+    pub(in crate::cli) kind: String,
     namespace: String,
     name: String,
 }
@@ -90,24 +91,24 @@ impl std::fmt::Display for Reference {
 
 /// One object and what became of it.
 #[derive(Debug)]
-pub(super) struct Treated {
-    pub(super) reference: Reference,
-    pub(super) before: Value,
-    pub(super) outcome: Offline,
+pub(in crate::cli) struct Treated {
+    pub(in crate::cli) reference: Reference,
+    pub(in crate::cli) before: Value,
+    pub(in crate::cli) outcome: Offline,
     /// What went wrong, as kubectl would print it, after `error when creating "FILE": `.
-    pub(super) error: Option<Refused>,
+    pub(in crate::cli) error: Option<Refused>,
 }
 
 /// A refusal in the API server's words.
 #[derive(Debug)]
-pub(super) struct Refused {
-    pub(super) reason: &'static str,
-    pub(super) message: String,
+pub(in crate::cli) struct Refused {
+    pub(in crate::cli) reason: &'static str,
+    pub(in crate::cli) message: String,
 }
 
 /// A document, gone through.
 #[derive(Debug)]
-pub(super) enum Fate {
+pub(in crate::cli) enum Fate {
     /// It stays as it is written.
     Untouched,
     /// It becomes this.
@@ -117,7 +118,11 @@ pub(super) enum Fate {
 }
 
 /// Does to a document what admission would do to its objects, which are added to `treated`.
-pub(super) fn treat(document: &Value, namespaces: &Namespaces, treated: &mut Vec<Treated>) -> Fate {
+pub(in crate::cli) fn treat(
+    document: &Value,
+    namespaces: &Namespaces,
+    treated: &mut Vec<Treated>,
+) -> Fate {
     let Some(items) = items(document) else {
         return one(document, namespaces, treated);
     };
@@ -150,7 +155,7 @@ fn items(document: &Value) -> Option<&Vec<Value>> {
 }
 
 /// A document's objects, those of Lists one by one.
-pub(super) fn flat(document: &Value) -> Vec<Value> {
+pub(in crate::cli) fn flat(document: &Value) -> Vec<Value> {
     match items(document) {
         Some(items) => items
             .iter()

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 /// One text and what kubectl would call it.
 #[derive(Debug)]
-pub(super) struct Source {
-    pub(super) name: String,
-    pub(super) text: String,
+pub(in crate::cli) struct Source {
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) text: String,
 }
 
 /// Why a source cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SourceError {
+pub(in crate::cli) enum SourceError {
     #[error("there is nothing to read: give -f FILE, or pipe manifests in")]
     Nothing,
     #[error("standard input can be read only once, and -f names it twice")]
@@ -32,13 +32,13 @@ pub(super) enum SourceError {
 
 impl SourceError {
     /// Whether the command line itself is wrong.
-    pub(super) fn is_usage(&self) -> bool {
+    pub(in crate::cli) fn is_usage(&self) -> bool {
         matches!(self, Self::Nothing | Self::StdinTwice | Self::Address(_))
     }
 }
 
 /// Reads everything that `-f` names, in order; without any, standard input.
-pub(super) fn read(names: &[String], recursive: bool) -> Result<Vec<Source>, SourceError> {
+pub(in crate::cli) fn read(names: &[String], recursive: bool) -> Result<Vec<Source>, SourceError> {
     if names.is_empty() {
         if io::stdin().is_terminal() {
             return Err(SourceError::Nothing);
@@ -82,7 +82,7 @@ fn stdin() -> Result<Source, SourceError> {
 }
 
 /// One file, whatever its name ends with.
-pub(super) fn file(path: &Path) -> Result<Source, SourceError> {
+pub(in crate::cli) fn file(path: &Path) -> Result<Source, SourceError> {
     let bytes = fs::read(path).map_err(|error| unreadable(path, error))?;
     text(path.display().to_string(), bytes)
 }
