@@ -125,7 +125,7 @@ fn wait<M: Machine>(
             return Err(missing);
         }
         let signal = machine.next(deadline.min(now + pause));
-        if let Some(Signal::Stop(_) | Signal::Closing) = signal {
+        if let Some(Signal::Stop(_) | Signal::Closing | Signal::Interrupted) = signal {
             let (exit, why) = missing;
             return Err((exit, format!("told to stop while it waited: {why}")));
         }

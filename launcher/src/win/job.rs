@@ -194,8 +194,8 @@ impl Job for TargetJob {
 }
 
 fn tell_the_end(process: &Process, to: &Sender<Signal>) {
-    if let Some(code) = process.wait(FOR_EVER) {
-        // Where nobody listens any more, the launcher is about to end.
-        let _ = to.send(Signal::Exited(code));
-    }
+    // A handle of ours can be waited for; if it once cannot, nobody may wait for ever.
+    let code = process.wait(FOR_EVER).unwrap_or(Exit::System.code());
+    // Where nobody listens any more, the launcher is about to end.
+    let _ = to.send(Signal::Exited(code));
 }
