@@ -76,7 +76,7 @@ impl Life {
 
     /// What is ordered at a time from the beginning, and not before.
     fn orders_at(&mut self, seconds: u64) -> Vec<Order> {
-        self.now = self.begin + Duration::from_secs(seconds) - Duration::from_millis(1);
+        self.now = self.begin + Duration::from_millis(seconds * 1000 - 1);
         let early = self.orders();
         assert!(early.is_empty(), "{early:?}");
         self.now += Duration::from_millis(1);

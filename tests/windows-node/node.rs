@@ -14,7 +14,7 @@
 //! - [`volumes`], [`env`], [`probes`]: what a container gets, and how it is asked.
 //! - [`network`]: addresses and compartments. [`known_pods`]: what cplauncher would ask for. [`log`], [`events`], [`timings`]: what is left of it.
 //! - [`register`]: the Node. [`answers`]: what the API server asks. [`control`]: what a test makes happen.
-//! [`orphans`]: what wine leaves behind.
+//! - [`orphans`]: what wine leaves behind.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 // The parts are built to be whole; the node uses what it needs.
 #![allow(dead_code, unused_imports)]
