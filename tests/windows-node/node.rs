@@ -114,9 +114,13 @@ fn pair(text: &str) -> Result<(String, PathBuf), String> {
     Ok((name.into(), path.into()))
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Args::parse()).await {
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let ended = runtime.block_on(run(args));
+    // What still waits for a process of wine does not keep us.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("windows-node: {error}");
@@ -200,7 +204,8 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     end().await?;
     heart.abort();
     running.end_all();
-    node.all_gone().await;
+    // Nor does a prefix that does not go.
+    let _ = tokio::time::timeout(Duration::from_secs(60), node.all_gone()).await;
     Ok(())
 }
 
