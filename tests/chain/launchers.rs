@@ -141,6 +141,8 @@ fn cplauncher_alone_passes_on_what_admission_lets_through() {
         "ü日本🎷",
         "$$(HOME)",
         "@,;~*?",
+        // Its one quote shields the rest of the line from cmd.
+        "a\"&c",
     ];
     let (job, sent) = with(&words, name);
     let pod = |job: &Value| {
@@ -157,7 +159,7 @@ fn cplauncher_alone_passes_on_what_admission_lets_through() {
         (!output.status.success()).then_some(said)
     };
     assert_eq!(refused(&job), None);
-    for word in ["%PATH%", "a\"&calc", "line\nfeed"] {
+    for word in ["%PATH%", "a&calc", "a b\"&c", "line\nfeed"] {
         let said =
             refused(&with(&[word], "refused").0).unwrap_or_else(|| panic!("{word} is let through"));
         assert!(

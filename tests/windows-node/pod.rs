@@ -346,7 +346,10 @@ impl Task {
                 self.results.forget(&id);
                 self.node.timings.ended(&uid, &name, code);
                 let policy = slot.spec.termination_message_policy.as_deref();
-                let message = words.filter(|_| policy == Some("FallbackToLogsOnError"));
+                // The API server knows no empty message.
+                let wanted =
+                    |words: &String| policy == Some("FallbackToLogsOnError") && !words.is_empty();
+                let message = words.filter(wanted);
                 Report::Ended {
                     container: index,
                     id,

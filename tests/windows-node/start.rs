@@ -88,6 +88,8 @@ impl Start {
                 calls.join(shared),
             )?;
         }
+        // wine delivers no CTRL_BREAK; the stand-in DLL in the launcher does.
+        std::fs::write(calls.join("ctrl-break"), "")?;
         bindings.push(Binding {
             path: STAND_IN.into(),
             target: calls,

@@ -6,20 +6,22 @@ use std::io::Read as _;
 use std::os::windows::io::{FromRawHandle as _, RawHandle};
 use std::ptr::{null, null_mut};
 
+use windows_sys::Wdk::System::Threading::{NtQueryInformationProcess, ProcessBasicInformation};
 use windows_sys::Win32::Foundation::{
     CloseHandle, GetLastError, HANDLE, HANDLE_FLAG_INHERIT, SetHandleInformation,
 };
 use windows_sys::Win32::System::Console::{
     CTRL_SHUTDOWN_EVENT, GetStdHandle, STD_ERROR_HANDLE, STD_OUTPUT_HANDLE,
 };
+use windows_sys::Win32::System::Diagnostics::Debug::{ReadProcessMemory, WriteProcessMemory};
 use windows_sys::Win32::System::LibraryLoader::{GetModuleHandleW, GetProcAddress};
 use windows_sys::Win32::System::Pipes::CreatePipe;
 use windows_sys::Win32::System::Threading::{
     CREATE_UNICODE_ENVIRONMENT, CreateProcessW, CreateRemoteThread, DeleteProcThreadAttributeList,
     EXTENDED_STARTUPINFO_PRESENT, GetExitCodeProcess, INFINITE, InitializeProcThreadAttributeList,
-    OpenProcess, PROC_THREAD_ATTRIBUTE_JOB_LIST, PROCESS_ALL_ACCESS, PROCESS_INFORMATION,
-    QueryFullProcessImageNameW, STARTF_USESTDHANDLES, STARTUPINFOEXW, TerminateProcess,
-    UpdateProcThreadAttribute, WaitForSingleObject,
+    OpenProcess, PROC_THREAD_ATTRIBUTE_JOB_LIST, PROCESS_ALL_ACCESS, PROCESS_BASIC_INFORMATION,
+    PROCESS_INFORMATION, QueryFullProcessImageNameW, STARTF_USESTDHANDLES, STARTUPINFOEXW,
+    TerminateProcess, UpdateProcThreadAttribute, WaitForSingleObject,
 };
 
 use crate::job::Job;
@@ -200,6 +202,7 @@ pub fn shut_down(pid: u32) {
         if process.is_null() {
             return;
         }
+        heed(process);
         let routine = std::mem::transmute::<
             unsafe extern "system" fn() -> isize,
             unsafe extern "system" fn(*mut c_void) -> u32,
@@ -210,6 +213,39 @@ pub fn shut_down(pid: u32) {
             CloseHandle(thread);
         }
         CloseHandle(process);
+    }
+}
+
+/// Has a process heed events. What begins a new process group ignores CTRL_C, and on Windows only that; wine 8's
+/// `CtrlRoutine` (dlls/kernelbase/console.c) then ignores every event. The flag is in the process's parameters.
+///
+/// # Safety
+/// `process` is a handle with all rights.
+unsafe fn heed(process: HANDLE) {
+    // Of the 64-bit structures: PEB.ProcessParameters, RTL_USER_PROCESS_PARAMETERS.ConsoleFlags.
+    const PARAMETERS: usize = 0x20;
+    const FLAGS: usize = 0x18;
+    let mut info = PROCESS_BASIC_INFORMATION::default();
+    let (size, none) = (size_of_val(&info) as u32, null_mut());
+    let (mut parameters, flags): (usize, u32) = (0, 0);
+    // SAFETY: Windows checks addresses of another process; those of ours are variables that live.
+    unsafe {
+        let into = (&raw mut info).cast();
+        if NtQueryInformationProcess(process, ProcessBasicInformation, into, size, none) != 0 {
+            return;
+        }
+        let (peb, into) = (info.PebBaseAddress as usize, (&raw mut parameters).cast());
+        let (at, size) = ((peb + PARAMETERS) as *const c_void, size_of::<usize>());
+        if ReadProcessMemory(process, at, into, size, null_mut()) != 0 {
+            let at = (parameters + FLAGS) as *const c_void;
+            WriteProcessMemory(
+                process,
+                at,
+                (&raw const flags).cast(),
+                size_of::<u32>(),
+                null_mut(),
+            );
+        }
     }
 }
 

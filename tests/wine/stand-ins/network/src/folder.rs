@@ -22,6 +22,11 @@ pub(crate) fn exists() -> bool {
     Path::new(FOLDER).is_dir()
 }
 
+/// Whether it has such a file.
+pub(crate) fn has(name: &str) -> bool {
+    Path::new(FOLDER).join(name).exists()
+}
+
 fn read(name: &str) -> String {
     fs::read_to_string(Path::new(FOLDER).join(name)).unwrap_or_default()
 }

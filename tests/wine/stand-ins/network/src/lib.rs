@@ -5,6 +5,7 @@
 //!
 //! - `endpoints`: a line for each endpoint, `ENDPOINT_GUID NAMESPACE_GUID COMPARTMENT FLAGS IP[,IP...]`. The namespace
 //!   is `-` for none, the compartment 0 while the sandbox is not up, flag 1 an endpoint of another node.
+//! - `ctrl-break`: whether it is there says whether CTRL_BREAK gets to other process groups ([`control`]).
 //! - `faults`: lines `FUNCTION ERROR`, the number that a call returns (decimal, or hexadecimal after `0x`), or
 //!   `FUNCTION ignored`: it says that all is well and does nothing.
 //!
@@ -20,6 +21,7 @@
 #![cfg(windows)]
 #![allow(non_snake_case)]
 
+mod control;
 mod folder;
 mod hcn;
 mod iphlpapi;
