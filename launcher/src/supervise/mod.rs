@@ -27,8 +27,8 @@ use crate::status::{Anchor, Reader, Reading};
 
 pub use machine::{Job, Machine, Signal, Step, Target};
 
-/// How long until a status that is not there is looked for again.
-const STATUS_PAUSE: Duration = Duration::from_millis(100);
+/// How long until a status that is not there is looked for again: one file, and a pair's start waits for it.
+const STATUS_PAUSE: Duration = Duration::from_millis(25);
 /// How long until a compartment that was not found is looked for again; that is dozens of calls.
 const COMPARTMENT_PAUSE: Duration = Duration::from_millis(500);
 

@@ -51,7 +51,9 @@ unsafe extern "system" fn handler(event: u32) -> i32 {
 }
 
 /// Sends CTRL_BREAK to a process group: the one of these events that can be sent to a group, and that a new
-/// group does not ignore (`CREATE_NEW_PROCESS_GROUP` turns CTRL_C off).
+/// group does not ignore (`CREATE_NEW_PROCESS_GROUP` turns CTRL_C off). To most run times it means "end": .NET, Go,
+/// Python, Node. A Java machine prints its threads and goes on; such a program needs a preStop hook of its own, or
+/// is ended at the end of its grace.
 pub(super) fn interrupt(group: u32) -> Result<(), String> {
     // SAFETY: numbers only.
     done(

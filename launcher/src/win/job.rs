@@ -1,4 +1,8 @@
 //! The Job object of a target.
+//!
+//! What cannot be helped: a launcher that is itself ended from outside (`TerminateProcess`; a stop by hcsshim
+//! leaves it 5 seconds first) takes its target along, since its handle was the job's last; but nobody takes the job
+//! out of its compartment then, and that leaks until the node reboots.
 
 use std::net::IpAddr;
 use std::ptr::{null, null_mut};

@@ -282,12 +282,12 @@ fn a_program_is_probed_until_it_fails_and_then_ended() {
     );
     // The startup probe ended with its first success.
     assert_eq!((starting.requests(), living.requests()), (3, 4));
-    // Before each attempt its thread makes sure of where it is.
+    // At its start and before each attempt its thread makes sure of where it is.
     let calls = container.take_calls();
     let entered = calls
         .iter()
         .filter(|(_, call, _)| *call == entering())
         .count();
-    assert_eq!(entered, 7, "{calls:?}");
+    assert_eq!(entered, 1 + 7, "{calls:?}");
     assert!(!container.runs("ping.exe"), "it is still there");
 }
