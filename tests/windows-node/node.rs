@@ -12,7 +12,7 @@
 //! - [`support::kubelet`]: the rules; [`pods`], [`pod`]: what carries them out.
 //! - [`start`], [`container`]: one run of a container; [`silo`], [`host`]: its Windows; [`shim`]: the arm in it.
 //! - [`volumes`], [`env`], [`probes`]: what a container gets, and how it is asked.
-//! - [`network`]: addresses and compartments. [`known_pods`]: what cplauncher would ask for. [`log`], [`events`], [`timings`]: what is left of it.
+//! - [`network`]: addresses and compartments. [`known_pods`]: what cplauncher would ask for. [`log`], [`served_logs`], [`events`], [`timings`]: what is left of it.
 //! - [`register`]: the Node. [`control`]: what a test makes happen.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 // The parts are built to be whole; the node uses what it needs.
@@ -31,6 +31,7 @@ mod pod;
 mod pods;
 mod probes;
 mod register;
+mod served_logs;
 mod shim;
 mod silo;
 mod start;
@@ -58,6 +59,7 @@ use crate::network::Network;
 use crate::pods::{Node, Pods, Running};
 use crate::probes::Prober;
 use crate::register::Registration;
+use crate::served_logs::ServedLogs;
 use crate::support::Kubelet;
 use crate::support::kubelet::Settings;
 use crate::timings::Timings;
@@ -130,7 +132,14 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let client = Client::try_from(config)?;
     let network = Network::new(args.network, &folder.join("stand-in"))?;
     let ip = network.node_ip();
+    let running = Arc::<Running>::default();
+    let logs = ServedLogs {
+        client: client.clone(),
+        folder: folder.clone(),
+        running: Arc::clone(&running),
+    };
     let registration = Registration {
+        logs_port: logs.serve(ip.parse()?).await?,
         name: args.name.clone(),
         ip: ip.clone(),
         cidr: network.cidr(),
@@ -144,7 +153,6 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let host_folder = folder.join("host");
     let host = tokio::task::spawn_blocking(move || Host::new(&host_folder, &parts)).await??;
     let host = Arc::new(host);
-    let running = Arc::<Running>::default();
     let (updates, probed) = mpsc::unbounded_channel();
     let volumes = Volumes::new(
         client.clone(),

@@ -28,6 +28,8 @@ pub struct Registration {
     pub cidr: String,
     /// Whether Linux pods are kept off.
     pub tainted: bool,
+    /// Where it answers `kubectl logs`.
+    pub logs_port: u16,
 }
 
 impl Registration {
@@ -104,6 +106,7 @@ impl Registration {
             {"type": "InternalIP", "address": self.ip},
             {"type": "Hostname", "address": self.name},
         ]);
+        node["status"]["daemonEndpoints"] = json!({"kubeletEndpoint": {"Port": self.logs_port}});
         node["status"]["nodeInfo"]["bootID"] = json!(boot);
         for condition in node["status"]["conditions"]
             .as_array_mut()
