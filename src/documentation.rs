@@ -4,8 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::Path;
+use std::time::Duration;
 
 use native_host_launcher::Exit;
+use native_host_launcher::help::Topic;
+use native_host_launcher::report::{self, Circumstances};
 
 use crate::admission::metrics::{self as server, Closed, Refused};
 use crate::anchor::answer;
@@ -109,6 +112,52 @@ fn every_exit_code_is_told_of() {
     for code in [crate::cli::FAILURE, crate::cli::USAGE] {
         assert!(page.contains(&format!("\n| {code} | ")), "{code}");
     }
+}
+
+/// The launcher's page, held against what the launcher says of itself.
+#[test]
+fn every_command_and_option_of_the_launcher_is_told_of() {
+    let page = include_str!("../docs/launcher.md");
+    let help = Topic::All.text();
+    let commands = help.lines().filter_map(|line| line.strip_prefix("  "));
+    let commands: Vec<_> = commands
+        .map_while(|line| line.split(' ').next().filter(|word| !word.is_empty()))
+        .filter(|word| word.chars().all(char::is_alphabetic))
+        .collect();
+    assert!(
+        commands.contains(&"run") && commands.contains(&"version"),
+        "{commands:?}"
+    );
+    for command in commands {
+        assert!(
+            page.contains(&format!("\n| `{command}` | ")),
+            "{command} is missing"
+        );
+    }
+    for topic in Topic::ALL {
+        let text = topic.text();
+        let options = text.lines().filter_map(|line| line.strip_prefix("  -"));
+        for option in options.filter_map(|line| line.split(' ').next()) {
+            assert!(
+                page.contains(&format!("`-{option}`")),
+                "-{option} is missing"
+            );
+        }
+    }
+    let known = Circumstances {
+        container: Some("albums".to_owned()),
+        anchor: Some("6e7e1f9e".to_owned()),
+        ip: Some([10, 244, 1, 7].into()),
+        program: Some(r"C:\apps\albums.exe".to_owned()),
+        after: Duration::from_millis(180_400),
+        ..Circumstances::default()
+    };
+    let line = report::line(
+        Exit::CompartmentNotFound,
+        &known,
+        "hcn: no endpoint has 10.244.1.7",
+    );
+    assert!(page.contains(&format!("\n{line}\n")), "{line}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ mod wine;
 
 use native_host::windows::cmd::{LINE_LIMIT, Outcome, through_cmd};
 use native_host::windows::pipeline::{argv, command_line, line_length, survives};
-use native_host_launcher::Run;
+use native_host_launcher::{CommandLine, Run};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use wine::{Arrived, Way, Wine, generate, windows_path};
@@ -135,6 +135,26 @@ fn the_launcher_gets_what_the_pod_asks_for() {
     for (arrived, run) in wine.run(&lines).into_iter().zip(runs) {
         assert_eq!(Run::parse(&arrived.unwrap()[1..]).as_ref(), Ok(&run));
     }
+}
+
+/// The lines that the launcher itself writes are split into what it was given, by Rust's library and by
+/// `CommandLineToArgvW`: everything but a NUL, through no cmd.
+#[test]
+fn programs_get_what_the_launcher_gives_them() {
+    let Some(wine) = Wine::find() else { return };
+    let program = wine.program();
+    let anything = prop_oneof![argument(), r"[%!\r\n\x01-\x1f]{0,6}", "[^\0]{0,8}"];
+    let mut lines = Vec::new();
+    let mut expected = Vec::new();
+    for (i, rest) in generate(2000, vec(anything, 0..6)).into_iter().enumerate() {
+        let original = with_program(&program, &rest);
+        let made = CommandLine::new(&program, &original, r"C:\windows\system32").unwrap();
+        assert_eq!(argv(&made.line), original);
+        let way = if i < 200 { Way::Plain } else { Way::Shell };
+        lines.push((way, made.line));
+        expected.push(Ok(original));
+    }
+    compare(&lines, &wine.run(&lines), &expected);
 }
 
 /// The model does not refuse for nothing: of each kind that wine can show, one that is mangled.

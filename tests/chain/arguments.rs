@@ -12,8 +12,8 @@ use crate::world::World;
 use crate::{PATIENCE, wait_until};
 
 /// Pods, and the arguments of each; a command line on Windows has 8191 characters at most.
-const PODS: usize = 10;
-const EACH: usize = 200;
+const PODS: usize = 12;
+const EACH: usize = 300;
 
 /// What has a meaning to somebody on the way.
 const NASTY: &[&str] = &[

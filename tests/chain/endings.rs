@@ -4,8 +4,8 @@ use native_host::names::injected;
 use native_host_launcher::exit::Exit;
 use serde_json::json;
 
+use crate::albums;
 use crate::world::{Pair, World};
-use crate::{PATIENCE, albums, wait_until};
 
 /// A pair of its own that serves, in a namespace of its own, with one beside it that nothing befalls.
 struct Case {
@@ -40,15 +40,15 @@ impl Case {
     /// which it must not have touched.
     fn after(&self, done: impl Fn(&Pair) -> bool) -> Pair {
         let [before, other] = &self.before;
-        let what = format!("it is well again in {}", self.namespace);
-        let (after, same) = wait_until(&what, PATIENCE, || {
-            let pairs = self.world.pairs(self.namespace, 2);
+        let look = || {
+            let pairs = self.world.pairs_now(self.namespace, 2)?;
             let (mut same, mut rest): (Vec<_>, Vec<_>) = pairs
                 .into_iter()
                 .partition(|pair| pair.uids() == other.uids());
             let after = rest.pop()?;
             (done(&after) && albums::serves(after.ip())).then_some((after, same.pop()))
-        });
+        };
+        let (after, same) = self.world.until(self.namespace, "all is well again", look);
         let same = same.expect("the other pair is still there");
         assert_eq!(same.restarts(), 0, "nothing befell {}", other.name());
         assert_eq!(same.ip(), other.ip());
@@ -113,7 +113,7 @@ fn a_program_that_never_gets_ready_is_given_up() {
     let container = &mut deployment["spec"]["template"]["spec"]["containers"][0];
     container["startupProbe"]["failureThreshold"] = json!(3);
     world.apply("never-ready", &[deployment, service]);
-    let pod = wait_until("its program is started again", PATIENCE, || {
+    let pod = world.until("never-ready", "its program is started again", || {
         let (pods, _) = world.pods("never-ready");
         let mut pods = pods.into_iter();
         pods.find(|pod| pod["status"]["containerStatuses"][0]["restartCount"].as_u64() >= Some(2))
@@ -157,15 +157,13 @@ fn a_pair_whose_anchor_gets_another_ip_is_replaced() {
 fn after_a_reboot_every_pair_serves_again() {
     let case = Case::new("rebooted", "reboots");
     case.world.nodes[3].make("/reboot?away=3000");
-    let what = "all pairs serve again";
-    let old: Vec<_> = case.before.iter().map(Pair::restarts).collect();
-    wait_until(what, PATIENCE, || {
-        let pairs = case.world.pairs(case.namespace, 2);
-        let fresh = |pair: &Pair| case.before.iter().all(|old| old.ip() != pair.ip());
-        let serve = pairs
-            .iter()
-            .all(|pair| fresh(pair) && albums::serves(pair.ip()));
-        serve.then_some(())
-    });
-    assert_eq!(old, [0, 0]);
+    case.world
+        .until(case.namespace, "all pairs serve again", || {
+            let pairs = case.world.pairs_now(case.namespace, 2)?;
+            let fresh = |pair: &Pair| case.before.iter().all(|old| old.ip() != pair.ip());
+            let serve = pairs
+                .iter()
+                .all(|pair| fresh(pair) && albums::serves(pair.ip()));
+            serve.then_some(())
+        });
 }

@@ -2,14 +2,16 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
+use native_host::admission::self_signed::Authority;
 use native_host::names::{annotation, gate, label, policy};
 use serde_json::{Value, json};
 
 use crate::PATIENCE;
 use crate::look::Eyes;
 use crate::node::Node;
-use crate::program::{Certificate, Program};
+use crate::program::{Certificate, Program, mount};
 use crate::support::{ControlPlane, wait_until};
 
 /// The label of the nodes that take the load; each of the others is of one test or a kind of them.
@@ -53,21 +55,23 @@ impl World {
                 plane.kubectl_ok(&["label", "node", node.name, &format!("{POOL}={pool}")]);
             }
             plane.install_roles();
-            let webhook = Program::start(plane, "webhook", Certificate::SelfSigned);
+            // A certificate that outlives the program, as cert-manager's does.
+            let authority = Authority::new().unwrap();
+            let ca = authority.pem();
+            let folder = plane.folder().join("webhook-certificate");
+            let pair = authority.issue_pem(&["127.0.0.1".to_owned()]).unwrap();
+            mount(&folder, 0, &pair);
+            let mounted = Certificate::Mounted {
+                folder: &folder,
+                ca: &ca,
+            };
+            let webhook = Program::start(plane, "webhook", mounted);
             let controller = Program::start_with(
                 plane,
                 "controller",
-                // It listens for no reviews, so it has none.
-                Certificate::Mounted {
-                    folder: plane.folder(),
-                    ca: "none",
-                },
+                mounted,
                 &plane.program_kubeconfig("controller", None),
-                &[
-                    "--webhook=false",
-                    "--lease-duration=3s",
-                    "--shutdown-delay=0s",
-                ],
+                &["--webhook=false", "--shutdown-delay=0s"],
             );
             plane.register_webhooks(&webhook.url(), &webhook.ca());
             let world = World {
@@ -129,7 +133,10 @@ impl World {
     pub fn rolled_out(&self, namespace: &str, deployment: &str) {
         let what = format!("deployment/{deployment}");
         let limit = format!("--timeout={}s", PATIENCE.as_secs());
-        self.kubectl(namespace, &["rollout", "status", &what, &limit]);
+        let args = ["rollout", "status", &what, &limit, "-n", namespace];
+        if !self.plane.kubectl(&args).status.success() {
+            self.give_up(namespace, &format!("{what} rolled out"));
+        }
     }
 
     /// The HP pods and the anchors of a namespace.
@@ -140,23 +147,47 @@ impl World {
 
     /// Waits until there are `count` pairs that serve, and nothing else, and gives them.
     pub fn pairs(&self, namespace: &str, count: usize) -> Vec<Pair> {
-        let what = format!("{count} pairs in {namespace}");
-        wait_until(&what, PATIENCE, || {
-            let (pods, anchors) = self.pods(namespace);
-            if pods.len() != count || anchors.len() != count {
-                return None;
+        let what = format!("{count} pairs");
+        self.until(namespace, &what, || self.pairs_now(namespace, count))
+    }
+
+    /// The same at this moment; None where it is not so.
+    pub fn pairs_now(&self, namespace: &str, count: usize) -> Option<Vec<Pair>> {
+        let (pods, anchors) = self.pods(namespace);
+        if pods.len() != count || anchors.len() != count {
+            return None;
+        }
+        let pairs = pods.into_iter().map(|pod| {
+            let uid = &pod["metadata"]["uid"];
+            let of_pod = |anchor: &&Value| anchor["metadata"]["labels"][label::ANCHOR_FOR] == *uid;
+            let anchor = anchors.iter().find(of_pod)?.clone();
+            let serves = is(&pod, "Ready") && is(&pod, gate::ANCHOR_READY) && is(&anchor, "Ready");
+            serves.then_some(Pair { pod, anchor })
+        });
+        pairs.collect()
+    }
+
+    /// Asks again and again until there is an answer; what never comes is told with all that there is.
+    pub fn until<T>(&self, namespace: &str, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+        let started = Instant::now();
+        loop {
+            if let Some(answer) = ask() {
+                return answer;
             }
-            let pairs = pods.into_iter().map(|pod| {
-                let of_pod = |anchor: &&Value| {
-                    anchor["metadata"]["labels"][label::ANCHOR_FOR] == pod["metadata"]["uid"]
-                };
-                let anchor = anchors.iter().find(of_pod)?.clone();
-                let serves =
-                    is(&pod, "Ready") && is(&pod, gate::ANCHOR_READY) && is(&anchor, "Ready");
-                serves.then_some(Pair { pod, anchor })
-            });
-            pairs.collect()
-        })
+            if started.elapsed() > PATIENCE {
+                self.give_up(namespace, what);
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    fn give_up(&self, namespace: &str, what: &str) -> ! {
+        let look = |what: &[&str]| self.kubectl(namespace, &[&["get"], what].concat());
+        panic!(
+            "not within {PATIENCE:?}: {what} in {namespace}\n{}\n{}",
+            look(&["deployments,jobs,pods", "-o", "wide"]),
+            look(&["events", "--sort-by=.lastTimestamp"]),
+        );
     }
 
     /// Ends the program that is the controller, as a kubelet does, and starts it again.

@@ -140,8 +140,6 @@ impl Layout {
             ),
             "--service-cluster-ip-range=10.96.0.0/16".into(),
             format!("--disable-admission-plugins={disabled}"),
-            // A simulated node's name is in no DNS.
-            "--kubelet-preferred-address-types=InternalIP".into(),
             "--profiling=false".into(),
         ];
         flags.extend(self.options.apiserver_flags.iter().cloned());

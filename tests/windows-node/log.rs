@@ -116,38 +116,17 @@ fn tail(path: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// A line of a log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Line<'a> {
-    pub time: &'a str,
-    pub stream: &'a str,
-    /// Whether the container's line ends here.
-    pub whole: bool,
-    pub text: &'a str,
-}
-
-impl<'a> Line<'a> {
-    /// None where it is none.
-    pub fn parse(line: &'a str) -> Option<Self> {
-        let mut words = line.splitn(4, ' ');
-        let (time, stream) = (words.next()?, words.next()?);
-        let (tag, text) = (words.next()?, words.next()?);
-        Some(Self {
-            time,
-            stream,
-            whole: tag == "F",
-            text,
-        })
-    }
-}
-
 /// The texts of a log, without times and streams.
 pub fn plain(log: &str) -> String {
     let mut all = String::with_capacity(log.len());
-    for line in log.lines().filter_map(Line::parse) {
-        all.push_str(line.text);
-        if line.whole {
-            all.push('\n');
+    for line in log.lines() {
+        let mut words = line.splitn(4, ' ');
+        let (tag, text) = (words.nth(2), words.next());
+        if let (Some(tag), Some(text)) = (tag, text) {
+            all.push_str(text);
+            if tag == "F" {
+                all.push('\n');
+            }
         }
     }
     all

@@ -12,12 +12,14 @@
 //! - [`support::kubelet`]: the rules; [`pods`], [`pod`]: what carries them out.
 //! - [`start`], [`container`]: one run of a container; [`silo`], [`host`]: its Windows; [`shim`]: the arm in it.
 //! - [`volumes`], [`env`], [`probes`]: what a container gets, and how it is asked.
-//! - [`network`]: addresses and compartments. [`known_pods`]: what cplauncher would ask for. [`log`], [`served_logs`], [`events`], [`timings`]: what is left of it.
-//! - [`register`]: the Node. [`control`]: what a test makes happen.
+//! - [`network`]: addresses and compartments. [`known_pods`]: what cplauncher would ask for. [`log`], [`events`], [`timings`]: what is left of it.
+//! - [`register`]: the Node. [`answers`]: what the API server asks. [`control`]: what a test makes happen.
+//! [`orphans`]: what wine leaves behind.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 // The parts are built to be whole; the node uses what it needs.
 #![allow(dead_code, unused_imports)]
 
+mod answers;
 mod container;
 mod control;
 mod env;
@@ -27,11 +29,11 @@ mod known_pods;
 mod log;
 mod network;
 mod objects;
+mod orphans;
 mod pod;
 mod pods;
 mod probes;
 mod register;
-mod served_logs;
 mod shim;
 mod silo;
 mod start;
@@ -59,7 +61,6 @@ use crate::network::Network;
 use crate::pods::{Node, Pods, Running};
 use crate::probes::Prober;
 use crate::register::Registration;
-use crate::served_logs::ServedLogs;
 use crate::support::Kubelet;
 use crate::support::kubelet::Settings;
 use crate::timings::Timings;
@@ -125,6 +126,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), Box<dyn Error>> {
+    tokio::spawn(orphans::wait_for_all());
     std::fs::create_dir_all(&args.folder)?;
     let folder = args.folder.canonicalize()?;
     let kubeconfig = Kubeconfig::read_from(&args.kubeconfig)?;
@@ -132,17 +134,11 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let client = Client::try_from(config)?;
     let network = Network::new(args.network, &folder.join("stand-in"))?;
     let ip = network.node_ip();
-    let running = Arc::<Running>::default();
-    let logs = ServedLogs {
-        client: client.clone(),
-        folder: folder.clone(),
-        running: Arc::clone(&running),
-    };
     let registration = Registration {
-        logs_port: logs.serve(ip.parse()?).await?,
         name: args.name.clone(),
         ip: ip.clone(),
         cidr: network.cidr(),
+        port: answers::serve(&folder, &ip).await?,
         tainted: args.tainted,
     };
     let allocatable = registration.allocatable();
@@ -153,6 +149,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let host_folder = folder.join("host");
     let host = tokio::task::spawn_blocking(move || Host::new(&host_folder, &parts)).await??;
     let host = Arc::new(host);
+    let running = Arc::<Running>::default();
     let (updates, probed) = mpsc::unbounded_channel();
     let volumes = Volumes::new(
         client.clone(),

@@ -130,6 +130,7 @@ impl Task {
         }
         self.lose();
         self.remove();
+        self.node.events.forget(&self.uid);
     }
 
     fn carry_out(&mut self, order: Order) {

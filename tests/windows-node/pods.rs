@@ -118,12 +118,6 @@ impl Running {
         }
     }
 
-    /// Whether a container runs.
-    pub fn has(&self, pod: &str, name: &str) -> bool {
-        let key = (pod.to_owned(), name.to_owned());
-        self.all().contains_key(&key)
-    }
-
     /// Everything is gone at once.
     pub fn end_all(&self) {
         for container in std::mem::take(&mut *self.all()).into_values() {

@@ -235,6 +235,7 @@ const ENGLISH: &str = include_str!("fixtures/ipconfig-en.txt");
 const GERMAN: &str = include_str!("fixtures/ipconfig-de.txt");
 const FRENCH: &str = include_str!("fixtures/ipconfig-fr.txt");
 const JAPANESE: &str = include_str!("fixtures/ipconfig-ja.txt");
+const CHINESE: &str = include_str!("fixtures/ipconfig-zh.txt");
 
 #[test]
 fn ipconfig_is_read_in_every_language() {
@@ -243,6 +244,7 @@ fn ipconfig_is_read_in_every_language() {
         ("de", GERMAN),
         ("fr", FRENCH),
         ("ja", JAPANESE),
+        ("zh", CHINESE),
     ] {
         let expected = [
             (1, "fe80::4d5:4d3c:b7a1:1%9"),

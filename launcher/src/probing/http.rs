@@ -26,8 +26,8 @@ pub(super) struct Get<'a> {
 /// What one request led to.
 enum Answer {
     Outcome(Outcome),
-    /// A redirect, the address that it names, and its status.
-    Elsewhere(String, u16),
+    /// A redirect on the same host: to where, and whether its location was absolute.
+    Further(Target, bool),
 }
 
 impl Get<'_> {
@@ -37,41 +37,26 @@ impl Get<'_> {
             Err(why) => return Outcome::Failure(why),
         };
         let own = self.ip.to_string();
-        let mut target = Target::of_probe(self.https, own.clone(), self.port, self.path);
+        let mut target = Target::of_probe(self.https, own, self.port, self.path);
         let mut host = headers.host().map(str::to_owned);
         let mut referer: Option<String> = None;
         let mut requests = 0;
         loop {
             let request = headers.request(&target, host.as_deref(), referer.as_deref());
             requests += 1;
-            let (location, status) = match self.ask(&target, &request, deadline, tls) {
-                Answer::Outcome(outcome) => return outcome,
-                Answer::Elsewhere(location, status) => (location, status),
+            let (next, absolute) = match self.ask(&target, &request, deadline, tls) {
+                Ok(Answer::Outcome(outcome)) => return outcome,
+                Ok(Answer::Further(next, absolute)) => (next, absolute),
+                Err(why) => return Outcome::Failure(format!("GET {}: {why}", target.url())),
             };
             let failed = |why: &str| Outcome::Failure(format!("GET {}: {why}", target.url()));
-            let Some(next) = target.follow(&location) else {
-                return failed(&format!(
-                    "status {status} leads to `{location}`, which is no URL"
-                ));
-            };
-            // Host names are compared as they are written, ports are not (`RedirectChecker`).
-            if next.host != own {
-                return Outcome::Warning(format!(
-                    "GET {}: status {status} leads to another host, {}, and is not followed",
-                    target.url(),
-                    next.url()
-                ));
-            }
             if requests == MOST_REQUESTS {
                 return failed(&format!("stopped after {MOST_REQUESTS} redirects"));
             }
             if !matches!(next.scheme.as_str(), "http" | "https") {
-                return failed(&format!(
-                    "status {status} leads to {}, which is no HTTP",
-                    next.url()
-                ));
+                return failed(&format!("it leads to {}, which is no HTTP", next.url()));
             }
-            if Target::is_absolute(&location) {
+            if absolute {
                 host = None;
             }
             referer = (target.scheme == "http" || next.scheme == "https").then(|| target.url());
@@ -79,12 +64,15 @@ impl Get<'_> {
         }
     }
 
-    fn ask(&self, target: &Target, request: &str, deadline: Instant, tls: &dyn Tls) -> Answer {
-        let url = target.url();
-        let failed = |why: String| Answer::Outcome(Outcome::Failure(format!("GET {url}: {why}")));
-        let Some(port) = target.port_number() else {
-            return failed("there is no such port".to_owned());
-        };
+    /// Makes one request. An error is why there is no answer to it.
+    fn ask(
+        &self,
+        target: &Target,
+        request: &str,
+        deadline: Instant,
+        tls: &dyn Tls,
+    ) -> Result<Answer, String> {
+        let port = target.port_number().ok_or("there is no such port")?;
         let connect = || -> std::io::Result<Box<dyn Connection>> {
             let plain = Timed::connect(SocketAddr::new(self.ip, port), deadline)?;
             if target.scheme == "https" {
@@ -93,10 +81,7 @@ impl Get<'_> {
                 Ok(Box::new(plain))
             }
         };
-        let mut connection = match connect() {
-            Ok(connection) => connection,
-            Err(error) => return failed(words(&error)),
-        };
+        let mut connection = connect().map_err(|error| words(&error))?;
         // A program may answer, and close, without having read all of the request.
         let written = connection
             .write_all(request.as_bytes())
@@ -104,24 +89,34 @@ impl Get<'_> {
         let mut from = BufReader::new(connection);
         let head = match (Head::read(&mut from), written) {
             (Ok(head), _) => head,
-            (Err(_), Err(error)) => return failed(words(&error)),
-            (Err(broken), Ok(())) => return failed(broken.to_string()),
+            (Err(_), Err(error)) => return Err(words(&error)),
+            (Err(broken), Ok(())) => return Err(broken.to_string()),
         };
-        if let (301 | 302 | 303 | 307 | 308, Some(location)) = (head.status, &head.location) {
-            return Answer::Elsewhere(location.clone(), head.status);
+        let (url, status) = (target.url(), head.status);
+        let mut warning = format!("GET {url}: status {status} leads nowhere");
+        if let (301 | 302 | 303 | 307 | 308, Some(location)) = (status, &head.location) {
+            let next = target
+                .follow(location)
+                .ok_or_else(|| format!("status {status} leads to `{location}`, which is no URL"))?;
+            // Host names are compared as they are written, ports are not (`RedirectChecker`).
+            if next.host == target.host {
+                return Ok(Answer::Further(next, Target::is_absolute(location)));
+            }
+            let next = next.url();
+            warning = format!(
+                "GET {url}: status {status} leads to another host, {next}, and is not followed"
+            );
         }
-        Answer::Outcome(match (head.read_body(&mut from), head.status) {
-            (Err(broken), status) => Outcome::Unknown(format!(
+        Ok(Answer::Outcome(match (head.read_body(&mut from), status) {
+            (Err(broken), _) => Outcome::Unknown(format!(
                 "GET {url}: status {status}, but its body cannot be read: {broken}"
             )),
             (Ok(()), 200..300) => Outcome::Success,
-            (Ok(()), status @ 300..400) => {
-                Outcome::Warning(format!("GET {url}: status {status} leads nowhere"))
-            }
-            (Ok(()), status) => Outcome::Failure(format!(
+            (Ok(()), 300..400) => Outcome::Warning(warning),
+            (Ok(()), _) => Outcome::Failure(format!(
                 "GET {url}: HTTP probe failed with statuscode: {status}"
             )),
-        })
+        }))
     }
 }
 

@@ -1,4 +1,5 @@
-//! Attempts against real sockets, and programs on the other end that behave in every way but well.
+//! Attempts against real sockets, and programs on the other end that behave in every way but well. What is answered and
+//! asked for is held against the kubelet in `kubelet_tests`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -92,65 +93,6 @@ fn failure(outcome: &Outcome) -> &str {
 
 fn answer(status: u16) -> String {
     format!("HTTP/1.1 {status} x\r\nContent-Length: 2\r\n\r\nok")
-}
-
-#[test]
-fn statuses_mean_what_they_mean_to_the_kubelet() {
-    for (status, expected) in [
-        (200, "success"),
-        (204, "success"),
-        (299, "success"),
-        (300, "warning"),
-        (304, "warning"),
-        (399, "warning"),
-        (199, "failure"),
-        (400, "failure"),
-        (404, "failure"),
-        (500, "failure"),
-        (999, "failure"),
-    ] {
-        let text = match status {
-            // An informational response is no answer.
-            199 => format!("HTTP/1.1 199 x\r\n\r\n{}", answer(503)),
-            status => answer(status),
-        };
-        let outcome = Program::saying(text).get(PATIENT);
-        let kind = match &outcome {
-            Outcome::Success => "success",
-            Outcome::Warning(_) => "warning",
-            Outcome::Failure(_) => "failure",
-            Outcome::Unknown(_) => "unknown",
-        };
-        assert_eq!(kind, expected, "{status}: {outcome:?}");
-    }
-    let program = Program::saying(answer(503));
-    let outcome = program.get(PATIENT);
-    let expected = format!(
-        "GET http://127.0.0.1:{}/live: HTTP probe failed with statuscode: 503",
-        program.port
-    );
-    assert_eq!(failure(&outcome), expected);
-}
-
-#[test]
-fn it_asks_as_the_kubelet_asks() {
-    let program = Program::saying(answer(200));
-    let action = Action::Http {
-        port: program.port,
-        path: "/live?full=1".to_owned(),
-        https: false,
-        headers: vec![
-            ("host".to_owned(), "albums.local".to_owned()),
-            ("X-A".to_owned(), "1".to_owned()),
-        ],
-    };
-    assert_eq!(attempt(&action, LOCAL, PATIENT, &Plain), Outcome::Success);
-    let version = env!("CARGO_PKG_VERSION");
-    let expected = format!(
-        "GET /live?full=1 HTTP/1.1\r\nHost: albums.local\r\nUser-Agent: kube-probe/{version} \
-         (native-host-launcher)\r\nAccept: */*\r\nX-A: 1\r\nConnection: close\r\n\r\n"
-    );
-    assert_eq!(program.requests(), [expected]);
 }
 
 #[test]
@@ -336,18 +278,6 @@ fn an_attempt_without_a_result_is_made_three_times() {
     let outcome = attempt_with_retries(&program.action("/"), LOCAL, PATIENT, &Plain);
     assert!(failure(&outcome).ends_with("statuscode: 500"));
     assert_eq!(program.requests().len(), 2);
-}
-
-#[test]
-fn garbage_and_silence_fail() {
-    for (text, why) in [
-        ("SSH-2.0-OpenSSH_9.2\r\n", "malformed HTTP response"),
-        ("HTTP/1.1 200 OK\r\n", "ended too early"),
-        ("", "ended too early"),
-    ] {
-        let outcome = Program::saying(text).get(PATIENT);
-        assert!(failure(&outcome).contains(why), "{text:?}: {outcome:?}");
-    }
 }
 
 #[test]

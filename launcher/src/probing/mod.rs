@@ -9,6 +9,8 @@
 //! All of an attempt happens on the calling thread, names are never looked up and nothing but the given IP is
 //! connected to: a thread that is in the compartment probes there, and nowhere else.
 //!
+//! All of it is held against the kubelet's own code (`fixtures`, `hack/update-probes`).
+//!
 //! Differences to the kubelet, all deliberate: HTTPS is HTTP/1.1 and never HTTP/2; `User-Agent` has the launcher's
 //! version after `kube-probe/`, since the cluster's is not known here; an attempt that ends without a result is
 //! made three times, as there, but no Event tells of it.
@@ -105,3 +107,6 @@ pub fn attempt_with_retries(
         }
     }
 }
+
+#[cfg(test)]
+mod kubelet_tests;

@@ -108,13 +108,13 @@ impl Headers {
         for (name, value) in &self.others[after..] {
             write(name, value);
         }
-        let closes = |(name, value): &(String, String)| {
-            name == "Connection"
-                && value
-                    .split(',')
-                    .any(|token| token.trim().eq_ignore_ascii_case("close"))
+        let connection = |wanted: &str| {
+            let tokens = self.others.iter().filter(|(name, _)| name == "Connection");
+            let mut tokens = tokens.flat_map(|(_, value)| value.split(','));
+            tokens.any(|token| token.trim().eq_ignore_ascii_case(wanted))
         };
-        if !self.others.iter().any(closes) {
+        let stays = given("Upgrade") && connection("upgrade");
+        if !(connection("close") || stays) {
             write("Connection", "close");
         }
         text.push_str("\r\n");

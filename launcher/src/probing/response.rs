@@ -172,9 +172,8 @@ impl Fields {
             }
         };
         Ok(match (status, chunked, length) {
-            // What follows a 101 is no HTTP any more.
-            (101, ..) => Framing::UntilClose,
-            (204 | 304, ..) => Framing::Length(0),
+            // Nobody asked for another protocol.
+            (101 | 204 | 304, ..) => Framing::Length(0),
             (_, true, _) => Framing::Chunked,
             (_, false, Some(length)) => Framing::Length(length),
             (_, false, None) => Framing::UntilClose,

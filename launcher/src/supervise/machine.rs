@@ -29,9 +29,12 @@ pub enum Signal {
     Exited(u32),
     /// A `stop` says so.
     Stop(Step),
-    /// The console closes or the system shuts down; hcsshim sends this to every process of a container that
-    /// it stops, and ends them 5 seconds later (`internal/jobcontainers/jobcontainer.go`, `shutdown`).
+    /// The console closes or the system shuts down, and the target is told so too: hcsshim sends CTRL_SHUTDOWN to
+    /// every process of a container that it stops, and ends them 5 seconds later
+    /// (`internal/jobcontainers/jobcontainer.go`, `shutdown`).
     Closing,
+    /// CTRL_C or CTRL_BREAK, from a person at a console. The target, in a process group of its own, gets neither.
+    Interrupted,
     /// A probe failed as often as its threshold says.
     ProbeFailed(Failed),
     /// A probe could not be made in the compartment, so it was not made at all.

@@ -27,8 +27,8 @@ use crate::status::{Anchor, Reader, Reading};
 
 pub use machine::{Job, Machine, Signal, Step, Target};
 
-/// How long until a status that is not there is looked for again.
-const STATUS_PAUSE: Duration = Duration::from_millis(100);
+/// How long until a status that is not there is looked for again: one file, and a pair's start waits for it.
+const STATUS_PAUSE: Duration = Duration::from_millis(25);
 /// How long until a compartment that was not found is looked for again; that is dozens of calls.
 const COMPARTMENT_PAUSE: Duration = Duration::from_millis(500);
 
@@ -125,7 +125,7 @@ fn wait<M: Machine>(
             return Err(missing);
         }
         let signal = machine.next(deadline.min(now + pause));
-        if let Some(Signal::Stop(_) | Signal::Closing) = signal {
+        if let Some(Signal::Stop(_) | Signal::Closing | Signal::Interrupted) = signal {
             let (exit, why) = missing;
             return Err((exit, format!("told to stop while it waited: {why}")));
         }

@@ -70,7 +70,9 @@ pub(super) fn watch<M: Machine>(
                 job.end();
                 return Err(too_slow());
             }
-            Some(Signal::Closing) => ask(&mut asked, job, Some(now + CLOSING), None),
+            // The target knows. To be asked again would tell many a program to give up at once.
+            Some(Signal::Closing) => limit(&mut asked, Some(now + CLOSING), None),
+            Some(Signal::Interrupted) => ask(&mut asked, job, Some(now + CLOSING), None),
             // As for the kubelet, no probe counts in what is being stopped.
             Some(Signal::ProbeFailed(..) | Signal::ProbeAstray(_))
                 if draining || asked.is_some() => {}
@@ -88,18 +90,23 @@ pub(super) fn watch<M: Machine>(
     }
 }
 
-/// Asks the target to end, once. Who asks again may shorten its time.
+/// Asks the target to end, if it does not know yet.
 fn ask<J: Job>(
     asked: &mut Option<Asked>,
     job: &J,
     latest: Option<Duration>,
     failure: Option<Failure>,
 ) {
+    if asked.is_none() {
+        job.ask();
+    }
+    limit(asked, latest, failure);
+}
+
+/// Sets until when it has time. Who sets that again may shorten it; the first reason stays.
+fn limit(asked: &mut Option<Asked>, latest: Option<Duration>, failure: Option<Failure>) {
     match asked {
-        None => {
-            job.ask();
-            *asked = Some(Asked { latest, failure });
-        }
+        None => *asked = Some(Asked { latest, failure }),
         Some(before) => {
             before.latest = match (before.latest, latest) {
                 (Some(one), Some(other)) => Some(one.min(other)),

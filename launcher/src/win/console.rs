@@ -31,11 +31,16 @@ pub(super) fn listen(to: Sender<Signal>) -> Result<(), String> {
 
 /// Runs on a thread of its own that Windows makes.
 unsafe extern "system" fn handler(event: u32) -> i32 {
+    let personal = matches!(event, CTRL_C_EVENT | CTRL_BREAK_EVENT);
     if let Some(to) = TO.get() {
         // Where nobody listens any more, the process is about to end.
-        let _ = to.send(Signal::Closing);
+        let _ = to.send(if personal {
+            Signal::Interrupted
+        } else {
+            Signal::Closing
+        });
     }
-    if !matches!(event, CTRL_C_EVENT | CTRL_BREAK_EVENT) {
+    if !personal {
         // Who comes back from such an event is ended at once. `run` ends the process when it is done; if it is
         // not in time, whatever it waits for, the compartment must be left all the same.
         std::thread::sleep(LAST);
@@ -46,7 +51,9 @@ unsafe extern "system" fn handler(event: u32) -> i32 {
 }
 
 /// Sends CTRL_BREAK to a process group: the one of these events that can be sent to a group, and that a new
-/// group does not ignore (`CREATE_NEW_PROCESS_GROUP` turns CTRL_C off).
+/// group does not ignore (`CREATE_NEW_PROCESS_GROUP` turns CTRL_C off). To most run times it means "end": .NET, Go,
+/// Python, Node. A Java machine prints its threads and goes on; such a program needs a preStop hook of its own, or
+/// is ended at the end of its grace.
 pub(super) fn interrupt(group: u32) -> Result<(), String> {
     // SAFETY: numbers only.
     done(

@@ -1,4 +1,8 @@
 //! The Job object of a target.
+//!
+//! What cannot be helped: a launcher that is itself ended from outside (`TerminateProcess`; a stop by hcsshim
+//! leaves it 5 seconds first) takes its target along, since its handle was the job's last; but nobody takes the job
+//! out of its compartment then, and that leaks until the node reboots.
 
 use std::net::IpAddr;
 use std::ptr::{null, null_mut};
@@ -194,8 +198,8 @@ impl Job for TargetJob {
 }
 
 fn tell_the_end(process: &Process, to: &Sender<Signal>) {
-    if let Some(code) = process.wait(FOR_EVER) {
-        // Where nobody listens any more, the launcher is about to end.
-        let _ = to.send(Signal::Exited(code));
-    }
+    // A handle of ours can be waited for; if it once cannot, nobody may wait for ever.
+    let code = process.wait(FOR_EVER).unwrap_or(Exit::System.code());
+    // Where nobody listens any more, the launcher is about to end.
+    let _ = to.send(Signal::Exited(code));
 }

@@ -178,9 +178,16 @@ impl Clock for Since {
 /// Probes on this thread, in the compartment. The launcher itself is outside of the job and so on the host's
 /// network: each attempt makes sure first that its thread is not.
 fn probe(schedule: Schedule, ip: IpAddr, compartment: u32, to: &Sender<Signal>) {
+    let enter = || Compartments::load().and_then(|calls| calls.enter(compartment));
+    let astray = |why: &String| to.send(Signal::ProbeAstray(why.clone()));
+    // Now, and not only when the first is due, after an initial delay of minutes.
+    if let Err(why) = enter() {
+        let _ = astray(&why);
+        return;
+    }
     let mut attempt = |due: &Due<'_>| {
-        if let Err(why) = Compartments::load().and_then(|calls| calls.enter(compartment)) {
-            let _ = to.send(Signal::ProbeAstray(why.clone()));
+        if let Err(why) = enter() {
+            let _ = astray(&why);
             return Outcome::Unknown(why);
         }
         let timeout = Duration::from_secs(due.probe.timeout.into());

@@ -170,6 +170,7 @@ impl Container {
         // A launcher that was killed has left it there: such a compartment leaks.
         let _ = fs::remove_file(container.file("native-host-stand-in/compartment"));
         container.set_faults("");
+        container.deliver_ctrl_break(false);
         container.set_endpoints(&line(COMPARTMENT, 0, IP));
         container.set_status(&status(IP, Timestamp::of(SystemTime::now()), "a-b"));
         Some(Lease(Some(container)))
@@ -247,6 +248,16 @@ impl Container {
 
     pub(crate) fn set_faults(&self, lines: &str) {
         self.put("native-host-stand-in/faults", lines);
+    }
+
+    /// Whether CTRL_BREAK reaches other process groups, which wine's does not.
+    pub(crate) fn deliver_ctrl_break(&self, whether: bool) {
+        let file = self.file("native-host-stand-in/ctrl-break");
+        if whether {
+            fs::write(file, "").unwrap();
+        } else {
+            let _ = fs::remove_file(file);
+        }
     }
 
     /// The calls since the last time: process, function with arguments, result.

@@ -87,6 +87,29 @@ fn a_stop_or_two_at_once() {
     assert!(one.err.contains("still there after 2 s") || two.err.contains("still there after 2 s"));
 }
 
+/// With CTRL_BREAK delivered, which the stand-in does where it is told to: the target ends when it is asked.
+#[test]
+fn a_stop_that_is_listened_to() {
+    let Some(container) = Container::lease() else {
+        return;
+    };
+    container.deliver_ctrl_break(true);
+    let started = start(&container, &lasting());
+    let stop = Stop {
+        container: "albums".to_owned(),
+        drain_seconds: 1,
+        grace_seconds: 300,
+    };
+    let (stopped, ended) = (container.run(&stop.to_args()), started.end());
+    container.deliver_ctrl_break(false);
+    assert_eq!((stopped.code, stopped.err.trim()), (0, ""));
+    // The code that the event gave it, and no failure of the launcher's.
+    assert_eq!(Exit::from_code(ended.code), None, "{ended:?}");
+    assert_eq!(ended.err.trim(), "");
+    entered_and_left(&container.take_calls());
+    assert!(!container.runs("ping.exe"), "its child is still there");
+}
+
 #[test]
 fn a_stop_of_a_target_that_ends_by_itself_meanwhile() {
     let Some(container) = Container::lease() else {
@@ -210,7 +233,8 @@ fn a_probe_that_would_not_be_in_the_compartment() {
         container.set_faults(fault);
         let mut run = lasting();
         run.liveness = Some(probe(listener.local_addr().unwrap().port()));
-        let ended = start(&container, &run).end();
+        // It may have ended before its program did anything.
+        let ended = container.run(&run.to_args().unwrap());
         ended_by(&container, &ended, Exit::CompartmentRefused, why);
     }
     listener.set_nonblocking(true).unwrap();

@@ -2,7 +2,7 @@
 //! lacks, network compartments and the Host Compute Network, is answered by a DLL of ours from files, so
 //! that every call is really made, in its order, and seen.
 //!
-//! Not seen here, since wine cannot: what Windows makes of those calls; CTRL_BREAK, which wine does not deliver;
+//! Not seen here, since wine cannot: what Windows makes of those calls; CTRL_BREAK but by the stand-in;
 //! windows that are asked to close.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 #![cfg(unix)]

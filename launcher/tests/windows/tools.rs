@@ -158,16 +158,16 @@ fn what_cannot_be_installed_is_said() {
     let Some(container) = Container::lease() else {
         return;
     };
-    fs::write(container.file("pod"), "no folder").unwrap();
+    fs::write(container.file("no folder"), "").unwrap();
     let install = Install {
-        dir: r"C:\pod\bin".to_owned(),
+        dir: r"C:\no folder\bin".to_owned(),
     };
     let ended = container.run(&install.to_args());
     assert_eq!(ended.code, Exit::InstallFailed.code(), "{ended:?}");
     assert!(
         ended
             .last_line()
-            .contains(r"cannot make the folder C:\pod\bin"),
+            .contains(r"cannot make the folder C:\no folder\bin"),
         "{ended:?}"
     );
 }

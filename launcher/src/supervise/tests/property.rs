@@ -12,6 +12,7 @@ fn any_signal() -> impl Strategy<Value = Signal> {
         any::<u32>().prop_map(Signal::Exited),
         prop_oneof![Just(Step::Drain), Just(Step::Ask), Just(Step::Kill)].prop_map(Signal::Stop),
         Just(Signal::Closing),
+        Just(Signal::Interrupted),
         (any::<bool>(), prop::option::of(0..60_u32)).prop_map(|(liveness, grace)| {
             let which = if liveness {
                 Which::Liveness
