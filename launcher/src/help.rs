@@ -175,8 +175,8 @@ fn install() -> String {
     format!(
         r"Usage: {LAUNCHER_EXE} install DIR
 
-Copies this program to DIR\{LAUNCHER_EXE}. Whoever looks there finds a whole program at
-any time. The same one is left alone; one that is running is moved aside and runs on.
+Copies this program to DIR\{LAUNCHER_EXE}. Nobody ever finds half a program there.
+The same one is left alone; one that is running is moved aside and runs on.
 "
     )
 }

@@ -27,13 +27,10 @@ fn example(launcher: &str) -> [Value; 2] {
     [deployment, service]
 }
 
-/// The lines that a container wrote that begin so.
-fn said(world: &World, pair: &Pair, begin: &str) -> usize {
-    let log = world.nodes[2].log(&pair.pod, "albums");
-    let text = |line: &str| line.splitn(4, ' ').nth(3).unwrap_or_default().to_owned();
-    log.lines()
-        .filter(|line| text(line).starts_with(begin))
-        .count()
+/// How many lines the program of a pair wrote that begin so, as an operator sees them.
+fn said(world: &World, namespace: &str, pair: &Pair, begin: &str) -> usize {
+    let log = world.kubectl(namespace, &["logs", pair.name(), "-c", "albums"]);
+    log.lines().filter(|line| line.starts_with(begin)).count()
 }
 
 fn command(pair: &Pair) -> Vec<&str> {
@@ -57,10 +54,16 @@ fn cplauncher_alone_starts_a_program_that_serves_and_is_healed() {
     assert!(command[0].ends_with("cplauncher.exe"), "{command:?}");
     assert!(albums::answers(pair.ip(), PORT, "/albums"));
     // It did what the real one does, and says what that one says.
-    let runs = said(world, &pair, "pid=");
+    assert_eq!(said(world, namespace, &pair, "pid="), 1);
+    let attached = [
+        "albums: in compartment ",
+        "albums: this machine has no network compartments",
+    ];
+    let attached = attached.map(|begin| said(world, namespace, &pair, begin));
     assert_eq!(
-        said(world, &pair, "albums: in compartment") + said(world, &pair, "albums: this machine"),
-        runs
+        attached.iter().sum::<usize>(),
+        1,
+        "it was told its compartment"
     );
 
     // Its exit code is the program's.
@@ -72,6 +75,11 @@ fn cplauncher_alone_starts_a_program_that_serves_and_is_healed() {
     });
     assert_eq!(healed.uids(), pair.uids());
     assert_eq!(healed.last_exit(), 300);
+    let log = world.kubectl(namespace, &["logs", pair.name(), "--previous", "--tail=1"]);
+    assert!(
+        log.starts_with("cplauncher: child exited ") && log.contains(" exit=300 "),
+        "{log}"
+    );
 
     // Liveness goes by commands here, which are processes in the container.
     let restarts = healed.restarts();
@@ -101,7 +109,8 @@ fn cplauncher_under_our_launcher_passes_every_argument_on() {
             is(job, "Complete")
         });
     let (pods, _) = world.pods(namespace);
-    let log = world.nodes[2].log(&pods[0], "arguments");
+    let pod = pods[0]["metadata"]["name"].as_str().unwrap();
+    let log = world.kubectl(namespace, &["logs", pod]);
     let ended =
         |line: &str| line.contains("cplauncher: child exited ") && line.contains(" exit=0 ");
     assert!(log.lines().any(ended), "{log}");

@@ -145,19 +145,6 @@ impl Node {
         self.folder.join("host/c").join(path)
     }
 
-    /// What a container wrote, in all its runs.
-    pub fn log(&self, pod: &Value, container: &str) -> String {
-        let text = |field: &str| pod["metadata"][field].as_str().unwrap();
-        let pod = format!("{}_{}_{}", text("namespace"), text("name"), text("uid"));
-        let folder = self.folder.join("logs").join(pod).join(container);
-        let runs = std::fs::read_dir(folder).into_iter().flatten();
-        let mut runs: Vec<_> = runs.map(|run| run.unwrap().path()).collect();
-        runs.sort();
-        runs.iter()
-            .map(|run| std::fs::read_to_string(run).unwrap())
-            .collect()
-    }
-
     /// Makes something happen.
     pub fn make(&self, what: &str) -> String {
         self.ask("POST", what)

@@ -5,6 +5,7 @@
 mod endings;
 mod lives;
 mod network;
+mod orders;
 mod pods;
 #[path = "../support/mod.rs"]
 mod support;

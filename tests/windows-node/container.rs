@@ -34,6 +34,9 @@ const INIT: u64 = 0;
 /// How long output is relayed after the end of `cmd.exe` (`CopyAfterExitTimeout`).
 const COPY_AFTER_EXIT: Duration = Duration::from_secs(1);
 
+/// How long wine's server may take to end what runs in its prefix, before it is killed itself.
+const END: Duration = Duration::from_secs(30);
+
 /// What the kubelet makes of a container of which nothing is known any more.
 const UNKNOWN: i32 = 137;
 
@@ -135,17 +138,33 @@ async fn start(host: &Arc<Host>, run: &Run) -> io::Result<Shim> {
 }
 
 /// Ends everything of a prefix and removes it.
-pub async fn remove(prefix: &Path) {
+async fn remove(prefix: &Path) {
+    let asked = tokio::time::timeout(END, wineserver(prefix, &["-k", "-w"])).await;
+    if asked.is_err() {
+        wineserver(prefix, &["-k9"]).await;
+    }
+    // A process that is just going may still write.
+    for _ in 0..10 {
+        match tokio::fs::remove_dir_all(prefix).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            _ => return,
+        }
+    }
+    eprintln!("windows-node: {} cannot be removed", prefix.display());
+}
+
+async fn wineserver(prefix: &Path, args: &'static [&str]) {
     let mut command = Command::new("wineserver");
     in_prefix(&mut command, prefix);
     command
-        .args(["-k", "-w"])
+        .args(args)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     // Without a server it has nothing to end, and says so by its exit code.
     let _ = tokio::task::spawn_blocking(move || command.status()).await;
-    let _ = tokio::fs::remove_dir_all(prefix).await;
 }
 
 struct Exec {

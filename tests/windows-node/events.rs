@@ -1,10 +1,14 @@
 //! The Events that a kubelet writes of its pods.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
-use kube::api::PostParams;
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
+use serde_json::json;
 use tokio::runtime::Handle;
 
 use crate::network::guid;
@@ -14,7 +18,14 @@ pub struct Events {
     client: Client,
     node: String,
     handle: Handle,
+    said: Mutex<BTreeMap<Key, Said>>,
 }
+
+/// What makes two Events one: the pod's UID, the container, the reason and the message.
+type Key = (String, Option<String>, String, String);
+
+/// One that was said: its name, and how often. Its count is written by one at a time, in order.
+type Said = (String, Arc<tokio::sync::Mutex<i32>>);
 
 impl Events {
     /// Of a node's kubelet.
@@ -23,10 +34,12 @@ impl Events {
             client,
             node: node.to_owned(),
             handle: Handle::current(),
+            said: Mutex::default(),
         }
     }
 
-    /// Says one; nobody waits for that, and what cannot be said is lost.
+    /// Says one; the same one again counts it up, as `client-go`'s recorder does. Nobody waits for that, and
+    /// what cannot be said is lost.
     pub fn say(
         &self,
         pod: &Pod,
@@ -39,11 +52,24 @@ impl Events {
         let (Some(namespace), Ok(guid)) = (metadata.namespace.clone(), guid()) else {
             return;
         };
+        let (name, count) = {
+            let uid = metadata.uid.clone().unwrap_or_default();
+            let container = container.map(ToOwned::to_owned);
+            let key = (uid, container, reason.to_owned(), message.clone());
+            let of_pod = metadata.name.as_deref().unwrap_or_default();
+            let mut all = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+            let new = || {
+                (
+                    format!("{of_pod}.{}", &guid[..16].replace('-', "")),
+                    Arc::default(),
+                )
+            };
+            all.entry(key).or_insert_with(new).clone()
+        };
         let now = Some(Time(Timestamp::now()));
-        let name = metadata.name.as_deref().unwrap_or_default();
         let event = Event {
             metadata: ObjectMeta {
-                name: Some(format!("{name}.{}", &guid[..8])),
+                name: Some(name.clone()),
                 namespace: Some(namespace.clone()),
                 ..ObjectMeta::default()
             },
@@ -71,7 +97,23 @@ impl Events {
             ..Event::default()
         };
         let api = Api::<Event>::namespaced(self.client.clone(), &namespace);
-        self.handle
-            .spawn(async move { api.create(&PostParams::default(), &event).await.is_ok() });
+        self.handle.spawn(async move {
+            let mut count = count.lock().await;
+            *count += 1;
+            if *count == 1 {
+                return api.create(&PostParams::default(), &event).await.is_ok();
+            }
+            let patch = json!({"count": *count, "lastTimestamp": event.last_timestamp});
+            let params = PatchParams::default();
+            api.patch(&name, &params, &Patch::Merge(patch))
+                .await
+                .is_ok()
+        });
+    }
+
+    /// A pod is gone, and nothing more is said of it.
+    pub fn forget(&self, uid: &str) {
+        let mut all = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|(of, ..), _| of != uid);
     }
 }

@@ -13,11 +13,13 @@
 //! - [`start`], [`container`]: one run of a container; [`silo`], [`host`]: its Windows; [`shim`]: the arm in it.
 //! - [`volumes`], [`env`], [`probes`]: what a container gets, and how it is asked.
 //! - [`network`]: addresses and compartments. [`known_pods`]: what cplauncher would ask for. [`log`], [`events`], [`timings`]: what is left of it.
-//! - [`register`]: the Node. [`control`]: what a test makes happen.
+//! - [`register`]: the Node. [`answers`]: what the API server asks. [`control`]: what a test makes happen.
+//! - [`orphans`]: what wine leaves behind.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 // The parts are built to be whole; the node uses what it needs.
 #![allow(dead_code, unused_imports)]
 
+mod answers;
 mod container;
 mod control;
 mod env;
@@ -27,6 +29,7 @@ mod known_pods;
 mod log;
 mod network;
 mod objects;
+mod orphans;
 mod pod;
 mod pods;
 mod probes;
@@ -111,9 +114,13 @@ fn pair(text: &str) -> Result<(String, PathBuf), String> {
     Ok((name.into(), path.into()))
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Args::parse()).await {
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let ended = runtime.block_on(run(args));
+    // What still waits for a process of wine does not keep us.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("windows-node: {error}");
@@ -123,6 +130,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), Box<dyn Error>> {
+    tokio::spawn(orphans::wait_for_all());
     std::fs::create_dir_all(&args.folder)?;
     let folder = args.folder.canonicalize()?;
     let kubeconfig = Kubeconfig::read_from(&args.kubeconfig)?;
@@ -134,6 +142,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         name: args.name.clone(),
         ip: ip.clone(),
         cidr: network.cidr(),
+        port: answers::serve(&folder, &ip).await?,
         tainted: args.tainted,
     };
     let allocatable = registration.allocatable();
@@ -195,7 +204,8 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     end().await?;
     heart.abort();
     running.end_all();
-    node.all_gone().await;
+    // Nor does a prefix that does not go.
+    let _ = tokio::time::timeout(Duration::from_secs(60), node.all_gone()).await;
     Ok(())
 }
 

@@ -26,6 +26,8 @@ pub struct Registration {
     pub ip: String,
     /// Its pods'.
     pub cidr: String,
+    /// Where it answers the API server, if it does.
+    pub port: Option<u16>,
     /// Whether Linux pods are kept off.
     pub tainted: bool,
 }
@@ -100,10 +102,11 @@ impl Registration {
         let mut node = options.manifest(&self.name);
         node["spec"]["podCIDR"] = json!(self.cidr);
         node["spec"]["podCIDRs"] = json!([self.cidr]);
-        node["status"]["addresses"] = json!([
-            {"type": "InternalIP", "address": self.ip},
-            {"type": "Hostname", "address": self.name},
-        ]);
+        // No host name: nobody resolves it, and an API server would prefer it.
+        node["status"]["addresses"] = json!([{"type": "InternalIP", "address": self.ip}]);
+        if let Some(port) = self.port {
+            node["status"]["daemonEndpoints"] = json!({"kubeletEndpoint": {"Port": port}});
+        }
         node["status"]["nodeInfo"]["bootID"] = json!(boot);
         for condition in node["status"]["conditions"]
             .as_array_mut()

@@ -85,6 +85,26 @@ fn lines(fixture: &str) -> impl Iterator<Item = &str> {
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
+/// Whoever moves the tests' control plane to another version asks its kubelet again, too.
+#[test]
+fn the_kubelet_is_that_of_the_control_plane() {
+    let pins = include_str!("../../../hack/tools/kubernetes/go.mod");
+    for fixture in [
+        include_str!("fixtures/answers.txt"),
+        include_str!("fixtures/requests.txt"),
+    ] {
+        let by = fixture
+            .lines()
+            .find_map(|line| line.strip_prefix("# k8s.io/kubernetes "));
+        let pin = format!("k8s.io/kubernetes {} ", by.unwrap());
+        assert!(
+            pins.lines()
+                .any(|line| format!("{} ", line.trim()).starts_with(&pin)),
+            "run hack/update-probes and read the diff: {pin} is not in go.mod"
+        );
+    }
+}
+
 /// What is wrong with how a line's answer is taken.
 fn wrong(line: &str) -> Option<String> {
     let (kind, escaped) = line.split_once(' ').unwrap();

@@ -185,13 +185,14 @@ struct Step {
 }
 
 impl Context {
-    /// `InitializeSecurityContextW`, with what came in from the other side.
-    fn step(&mut self, input: &mut [u8]) -> io::Result<Step> {
+    /// `InitializeSecurityContextW`, with what came in from the other side, if anything is to have come.
+    fn step(&mut self, input: Option<&mut [u8]>) -> io::Result<Step> {
         let table = self.credentials.table;
         let initialize = there(table.InitializeSecurityContextW)?;
         let mut token = vec![0; ROOM];
+        let given_any = input.is_some();
         let mut inputs = [
-            buffer(SECBUFFER_TOKEN, input),
+            buffer(SECBUFFER_TOKEN, input.unwrap_or_default()),
             buffer(SECBUFFER_EMPTY, &mut []),
         ];
         let mut outputs = [buffer(SECBUFFER_TOKEN, &mut token)];
@@ -204,9 +205,9 @@ impl Context {
             .handle
             .as_mut()
             .map_or(null_mut(), |handle| &raw mut *handle);
-        // SAFETY: credentials that live; on the first step no context and no input, then the context that step
-        // gave; buffers whose lengths are true, of which the output is written within its length. No target name:
-        // it would be the server name that is sent, and the host is an address.
+        // SAFETY: credentials that live; on the first step no context, then the context that step gave, in its
+        // place; no input, or buffers whose lengths are true; the output is written within its length. No target
+        // name: it would be the server name that is sent, and the host is an address.
         let code = unsafe {
             initialize(
                 &raw mut self.credentials.handle,
@@ -215,9 +216,13 @@ impl Context {
                 ASKED,
                 0,
                 0,
-                if first { null_mut() } else { &raw mut given },
+                if given_any {
+                    &raw mut given
+                } else {
+                    null_mut()
+                },
                 0,
-                &raw mut new,
+                if first { &raw mut new } else { known },
                 &raw mut wanted,
                 &raw mut attributes,
                 null_mut(),
@@ -269,7 +274,7 @@ impl Context {
         if code != SEC_E_OK {
             return Err(failed("cannot be closed", code));
         }
-        Ok(self.step(&mut [])?.token)
+        Ok(self.step(None)?.token)
     }
 }
 
@@ -322,7 +327,7 @@ struct Stream {
 
 impl Stream {
     fn handshake(&mut self) -> io::Result<()> {
-        let mut step = self.context.step(&mut [])?;
+        let mut step = self.context.step(None)?;
         loop {
             self.plain.write_all(&step.token)?;
             match step.code {
@@ -343,7 +348,7 @@ impl Stream {
 
     /// A step with what came in; what it does not use stays.
     fn next_step(&mut self) -> io::Result<Step> {
-        let step = self.context.step(&mut self.incoming)?;
+        let step = self.context.step(Some(&mut self.incoming))?;
         // Of a message that is not complete nothing was used, whatever else is said.
         if !matches!(
             step.code,

@@ -34,7 +34,7 @@ pub async fn play(shared: Arc<Shared>, mut pods: watch::Receiver<Arc<Pod>>) {
         if !paused {
             let (patch, due) = step(&shared, &mut machine, &pod, &node_ip, &reports);
             next = due;
-            match write(&shared, &machine, &pod, patch).await {
+            match write(&shared, &machine, &pod, patch.clone()).await {
                 Ok(None) => retry = RETRY.0,
                 Ok(Some(newer)) => {
                     retry = RETRY.0;
@@ -44,7 +44,7 @@ pub async fn play(shared: Arc<Shared>, mut pods: watch::Receiver<Arc<Pod>>) {
                     let cut_off = newer.metadata.deletion_grace_period_seconds == Some(0);
                     assert!(
                         cut_off || pod.metadata.resource_version != newer.metadata.resource_version,
-                        "a write that changes nothing: {:?}",
+                        "a write that changes nothing: {patch:?}\nof {:?}",
                         newer.status
                     );
                     pod = later(pod, newer);

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -21,8 +22,12 @@ import (
 	httpprobe "k8s.io/kubernetes/pkg/probe/http"
 )
 
-// An answer after which the connection stays open.
-const hold = "<hold>"
+const (
+	// An answer after which the connection stays open.
+	hold = "<hold>"
+	// The line that says whose code it was, before its version.
+	by = "# k8s.io/kubernetes "
+)
 
 func main() {
 	for name, judge := range map[string]func(string) string{"answers.txt": answer, "requests.txt": request} {
@@ -31,13 +36,25 @@ func main() {
 		check(err)
 		var out strings.Builder
 		for _, line := range strings.Split(strings.TrimRight(string(text), "\n"), "\n") {
-			if line != "" && !strings.HasPrefix(line, "#") {
+			if strings.HasPrefix(line, by) {
+				line = by + version()
+			} else if line != "" && !strings.HasPrefix(line, "#") {
 				line = judge(line)
 			}
 			out.WriteString(line + "\n")
 		}
 		check(os.WriteFile(path, []byte(out.String()), 0o644))
 	}
+}
+
+func version() string {
+	info, _ := debug.ReadBuildInfo()
+	for _, module := range info.Deps {
+		if module.Path == "k8s.io/kubernetes" {
+			return module.Version
+		}
+	}
+	panic("built without k8s.io/kubernetes")
 }
 
 func check(err error) {

@@ -1,9 +1,15 @@
-//! One pod's task.
+//! One pod's task: what it is told and what it makes of that.
+//!
+//! - [`sandbox`]: the volumes and the network, before any container.
+//! - [`hooks`]: preStop.
+
+mod hooks;
+mod sandbox;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod, Probe};
+use k8s_openapi::api::core::v1::{Container, Pod, Probe};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -11,16 +17,12 @@ use tokio::task::JoinHandle;
 use crate::container::{Ask, Event};
 use crate::env::Facts;
 use crate::pods::Node;
-use crate::probes::{News, Results, Seen, State, Target, Update, Workers, hook};
+use crate::probes::{News, Results, Seen, State, Update, Workers};
 use crate::start;
 use crate::support::kubelet::orders::{Order, Report, Reports};
 
 /// How often the kubelet looks at a pod's volumes again (`--sync-frequency`).
 const SYNC: Duration = Duration::from_secs(60);
-
-/// How long it waits when volumes cannot be made, at first and at most
-/// (`volumemanager`'s `exponentialbackoff`).
-const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(122));
 
 /// What a pod's task is told.
 pub enum Message {
@@ -130,6 +132,7 @@ impl Task {
         }
         self.lose();
         self.remove();
+        self.node.events.forget(&self.uid);
     }
 
     fn carry_out(&mut self, order: Order) {
@@ -168,53 +171,6 @@ impl Task {
         }
     }
 
-    /// Volumes first, as long as that takes; then the network.
-    fn make_sandbox(&mut self) {
-        let (node, pod, me) = (
-            Arc::clone(&self.node),
-            Arc::clone(&self.pod),
-            self.me.clone(),
-        );
-        let (uid, volumes) = (self.uid.clone(), Arc::clone(&self.volumes));
-        let host_network = start::is_on_host_network(&pod);
-        self.sandbox = Some(tokio::spawn(async move {
-            let mut wait = RETRY.0;
-            loop {
-                let one = volumes.lock().await;
-                let synced = node.volumes.sync(&pod).await;
-                for failure in synced.failures {
-                    node.events
-                        .say(&pod, None, "Warning", "FailedMount", failure);
-                }
-                if synced.unmounted.is_empty() {
-                    break;
-                }
-                drop(one);
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(RETRY.1);
-            }
-            let mut ip = None;
-            while !host_network && ip.is_none() {
-                match node.network.attach(&uid) {
-                    Ok(given) => ip = Some(given),
-                    Err(error) => {
-                        let text = format!("Failed to create pod sandbox: {error}");
-                        node.events
-                            .say(&pod, None, "Warning", "FailedCreatePodSandBox", text);
-                        tokio::time::sleep(RETRY.1).await;
-                    }
-                }
-            }
-            tokio::time::sleep(node.sandbox).await;
-            if ip.is_some()
-                && let Err(error) = node.network.bring_up(&uid)
-            {
-                eprintln!("windows-node: {uid}: {error}");
-            }
-            let _ = me.send(Message::Sandbox(ip));
-        }));
-    }
-
     fn start(&mut self, index: usize, id: String, restarts: i32) {
         let slot = &mut self.slots[index];
         let (asks, asked) = mpsc::unbounded_channel();
@@ -245,44 +201,6 @@ impl Task {
         tokio::spawn(start.start(move |event| {
             let _ = me.send(Message::Container(index, id.clone(), event));
         }));
-    }
-
-    /// preStop; sleeps are the kubelet's own and not ordered.
-    fn hook(&self, index: usize, id: String) {
-        let slot = &self.slots[index];
-        let handler = slot
-            .spec
-            .lifecycle
-            .as_ref()
-            .and_then(|l| l.pre_stop.clone());
-        let (node, pod, container) = (
-            Arc::clone(&self.node),
-            Arc::clone(&self.pod),
-            slot.spec.clone(),
-        );
-        let target = Target {
-            pod: self.uid.clone(),
-            container: container.name.clone(),
-            id: id.clone(),
-        };
-        let ip = self.ip.clone().unwrap_or_else(|| node.network.node_ip());
-        let reports = self.reports.clone();
-        tokio::spawn(async move {
-            if let Some(Err(error)) = run_hook(&node, handler, &container, &target, &ip).await {
-                let text = format!("PreStopHook failed: {error}");
-                node.events.say(
-                    &pod,
-                    Some(&container.name),
-                    "Warning",
-                    "FailedPreStopHook",
-                    text,
-                );
-            }
-            let _ = reports.send(Report::Hooked {
-                container: index,
-                id,
-            });
-        });
     }
 
     fn happened(&mut self, index: usize, id: String, event: Event) {
@@ -493,27 +411,6 @@ impl Task {
             .events
             .say(&self.pod, container, kind, reason, message);
     }
-}
-
-/// None where there is nothing to run.
-async fn run_hook(
-    node: &Node,
-    handler: Option<LifecycleHandler>,
-    container: &Container,
-    target: &Target,
-    ip: &str,
-) -> Option<Result<(), String>> {
-    let handler = handler?;
-    if let Some(exec) = handler.exec {
-        let command = exec.command.unwrap_or_default();
-        return Some(match node.running.run(target, &command, None).await {
-            Ok(ran) if ran.code == 0 => Ok(()),
-            Ok(ran) => Err(format!("command terminated with exit code {}", ran.code)),
-            Err(error) => Err(format!("{error:?}")),
-        });
-    }
-    let get = handler.http_get?;
-    Some(hook::http_get(&get, container, ip).await)
 }
 
 /// A probe may have a grace period of its own.
