@@ -45,7 +45,6 @@ mod volumes;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,14 +114,16 @@ fn pair(text: &str) -> Result<(String, PathBuf), String> {
 }
 
 #[tokio::main]
-async fn main() -> ExitCode {
-    match run(Args::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
+async fn main() {
+    let code = match run(Args::parse()).await {
+        Ok(()) => 0,
         Err(error) => {
             eprintln!("windows-node: {error}");
-            ExitCode::FAILURE
+            1
         }
-    }
+    };
+    // A read of stdin that is under way would keep the runtime from ending (tokio::io::stdin).
+    std::process::exit(code)
 }
 
 async fn run(args: Args) -> Result<(), Box<dyn Error>> {
