@@ -39,7 +39,9 @@ pub(super) fn review(raw: &str, namespace: &Namespace) -> Verdict {
         }
     };
     match spec_of(&service, namespace) {
-        Ok(Some(spec)) => Verdict::allow(Outcome::Allowed, Reason::None).with_warnings(spec.warnings),
+        Ok(Some(spec)) => {
+            Verdict::allow(Outcome::Allowed, Reason::None).with_warnings(spec.warnings)
+        }
         Ok(None) => Verdict::allow(Outcome::Skipped, Reason::NotLabelled),
         Err(verdict) => *verdict,
     }
@@ -72,7 +74,11 @@ fn not_allowed(spec: &Spec, allowed: &[Cidr]) -> Vec<Problem> {
             .iter()
             .filter_map(|address| {
                 let fault = reach::check(*address, allowed, &[]).err()?;
-                Some(forbidden(*address, &fault.tell(allowed), fault.is_guard_rail()))
+                Some(forbidden(
+                    *address,
+                    &fault.tell(allowed),
+                    fault.is_guard_rail(),
+                ))
             })
             .collect(),
         // Whose addresses they are the controller sees, and checks.
@@ -110,7 +116,12 @@ impl Surroundings {
     }
 
     /// Looks at an external Service that was allowed by what it says itself.
-    pub(super) async fn review(&self, verdict: Verdict, review: &Review<'_>, namespace: &str) -> Verdict {
+    pub(super) async fn review(
+        &self,
+        verdict: Verdict,
+        review: &Review<'_>,
+        namespace: &str,
+    ) -> Verdict {
         let Object::Raw(raw) = review.object else {
             return verdict;
         };
@@ -155,8 +166,15 @@ impl Surroundings {
         }
         let slices: Api<EndpointSlice> = Api::namespaced(client, namespace);
         let params = foreign_params(name);
-        let listed = tokio::time::timeout(TIMEOUT, slices.list_metadata(&params)).await.ok()?.ok()?;
-        let all: Vec<_> = listed.items.into_iter().map(|slice| named(slice.metadata)).collect();
+        let listed = tokio::time::timeout(TIMEOUT, slices.list_metadata(&params))
+            .await
+            .ok()?
+            .ok()?;
+        let all: Vec<_> = listed
+            .items
+            .into_iter()
+            .map(|slice| named(slice.metadata))
+            .collect();
         words::foreign(&all)
     }
 }

@@ -23,8 +23,8 @@ use super::rules::Rules;
 use super::slim::SlimPod;
 use super::worker::Worker;
 use super::writer::Writer;
-use crate::external::controller::External;
 use crate::cluster::follow::{Sink, everything, follow};
+use crate::external::controller::External;
 use crate::names::label;
 use crate::policy::Policy;
 
@@ -117,7 +117,8 @@ impl Controller {
             let turn = async {
                 leading.wait_for(|leads| *leads).await.ok()?;
                 synced.wait_for(|synced| *synced).await.ok()?;
-                self.lead(&client, &fence, [&events, &external], &mut leading).await;
+                self.lead(&client, &fence, [&events, &external], &mut leading)
+                    .await;
                 Some(())
             };
             tokio::select! {

@@ -19,8 +19,8 @@ use crate::admission::self_signed::{Authority, SelfSignedError};
 use crate::admission::server::{BindError, Drained};
 use crate::admission::shared_authority::{Keeper, SharedError, first_pair};
 use crate::admission::tls::{self, TlsError};
-use crate::external::ranges::{self, Ranges};
 use crate::cluster::{self, ClientError};
+use crate::external::ranges::{self, Ranges};
 use crate::policy::Policy;
 
 /// How often files are looked at for a change.

@@ -58,16 +58,23 @@ impl Board {
         published: &BTreeSet<IpAddr>,
     ) -> Standing {
         let mut entries = self.entries();
-        let entry = entries.entry(Arc::clone(key)).or_insert_with(|| Entry::new(uid, pace, published));
+        let entry = entries
+            .entry(Arc::clone(key))
+            .or_insert_with(|| Entry::new(uid, pace, published));
         if entry.uid != *uid {
             // Another Service of the same name.
             *entry = Entry::new(uid, pace, published);
         }
         if entry.pace != pace {
             entry.pace = pace;
-            entry.addresses.values_mut().for_each(|(health, _)| health.restart());
+            entry
+                .addresses
+                .values_mut()
+                .for_each(|(health, _)| health.restart());
         }
-        entry.addresses.retain(|address, _| addresses.contains(address));
+        entry
+            .addresses
+            .retain(|address, _| addresses.contains(address));
         for address in addresses {
             let seeded = || (Health::seeded(published.contains(address)), None);
             entry.addresses.entry(*address).or_insert_with(seeded);
@@ -107,7 +114,10 @@ impl Board {
         let Some((health, why)) = entry.addresses.get_mut(&address) else {
             return false;
         };
-        *why = outcome.as_ref().err().map(|failure| failure.text.as_str().into());
+        *why = outcome
+            .as_ref()
+            .err()
+            .map(|failure| failure.text.as_str().into());
         health.take(outcome.is_ok(), &pace)
     }
 

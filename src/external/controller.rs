@@ -63,7 +63,12 @@ impl<K, F: FnMut(Event<K>)> Sink<K> for Watched<F> {
 
 impl External {
     /// Does nothing until it is followed and led. At most `places` probes are under way at a time.
-    pub fn new(ranges: Arc<Ranges>, flags: Arc<Policy>, places: u16, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        ranges: Arc<Ranges>,
+        flags: Arc<Policy>,
+        places: u16,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let queue = Arc::new(Queue::default());
         External {
             index: Arc::new(Index::new(Arc::clone(&queue), Arc::clone(&ranges), flags)),
@@ -81,13 +86,23 @@ impl External {
         let services: Api<Service> = Api::all(client.clone());
         let labelled = everything().labels(label::EXTERNAL);
         let take = move |event| index.take_service(event);
-        tasks.spawn(follow("external services", services, labelled, Watched { take, metrics }));
+        tasks.spawn(follow(
+            "external services",
+            services,
+            labelled,
+            Watched { take, metrics },
+        ));
 
         let (index, metrics) = sink(&self.index);
         let slices: Api<EndpointSlice> = Api::all(client.clone());
         let ours = everything().labels(&format!("{}={}", label::MANAGED_BY, label::MANAGED_BY_US));
         let take = move |event| index.take_slice(event);
-        tasks.spawn(follow("endpoint slices", slices, ours, Watched { take, metrics }));
+        tasks.spawn(follow(
+            "endpoint slices",
+            slices,
+            ours,
+            Watched { take, metrics },
+        ));
 
         let (index, metrics) = sink(&self.index);
         let nodes: Api<SlimNode> = Api::all(client.clone());
@@ -104,10 +119,19 @@ impl External {
         tasks.spawn(async move {
             let _ = needed.wait_for(|needed| *needed).await;
             let take = move |event| index.take_namespace(event);
-            follow("namespaces", namespaces, everything(), Watched { take, metrics }).await;
+            follow(
+                "namespaces",
+                namespaces,
+                everything(),
+                Watched { take, metrics },
+            )
+            .await;
         });
 
-        tasks.spawn(ranges::follow_services(client.clone(), Arc::clone(&self.ranges)));
+        tasks.spawn(ranges::follow_services(
+            client.clone(),
+            Arc::clone(&self.ranges),
+        ));
     }
 
     /// Works for as long as it is polled: while this instance leads.
@@ -134,7 +158,13 @@ impl External {
         let (index, queue) = (Arc::clone(&self.index), Arc::clone(&self.queue));
         let metrics = Arc::clone(&self.metrics);
         let worker = Arc::new(Worker {
-            probes: Probes::new(prober, self.places, Arc::clone(&board), Arc::clone(&queue), Arc::clone(&metrics)),
+            probes: Probes::new(
+                prober,
+                self.places,
+                Arc::clone(&board),
+                Arc::clone(&queue),
+                Arc::clone(&metrics),
+            ),
             writer: Writer::new(client, fence, counters),
             shares: Shares::new(Arc::clone(&metrics)),
             ranges: Arc::clone(&self.ranges),

@@ -61,7 +61,9 @@ pub fn candidates<'n>(
     };
     match &spec.source {
         Source::Addresses(addresses) => {
-            let wanted = addresses.iter().filter(|address| spec.has_family_of(**address));
+            let wanted = addresses
+                .iter()
+                .filter(|address| spec.has_family_of(**address));
             for address in wanted {
                 if let Err(fault) = may(*address) {
                     found.refused.push((*address, None, fault));
@@ -78,13 +80,19 @@ pub fn candidates<'n>(
         }
         Source::Nodes(selector) => {
             for node in nodes.filter(|node| selector.matches(&node.labels)) {
-                let mut wanted = node.internal.iter().filter(|address| spec.has_family_of(**address)).peekable();
+                let mut wanted = node
+                    .internal
+                    .iter()
+                    .filter(|address| spec.has_family_of(**address))
+                    .peekable();
                 if wanted.peek().is_none() {
                     found.without_address.push(node.name.clone());
                 }
                 for address in wanted {
                     if let Err(fault) = may(*address) {
-                        found.refused.push((*address, Some(node.name.clone()), fault));
+                        found
+                            .refused
+                            .push((*address, Some(node.name.clone()), fault));
                         continue;
                     }
                     let candidate = Candidate {
@@ -123,7 +131,9 @@ pub fn endpoints(
     up: impl Fn(IpAddr) -> bool,
     last: &BTreeSet<IpAddr>,
 ) -> Vec<Endpoint> {
-    let alive = candidates.iter().filter(|(address, one)| !one.node_down && up(**address));
+    let alive = candidates
+        .iter()
+        .filter(|(address, one)| !one.node_down && up(**address));
     let alive: BTreeSet<IpAddr> = alive.map(|(address, _)| *address).collect();
     let there = candidates.keys().copied().collect();
     let ready = health::ready(alive, last, &there, spec.fail_open);

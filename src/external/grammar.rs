@@ -74,13 +74,20 @@ pub fn addresses(text: &str) -> Result<Vec<IpAddr>, String> {
         read.push(address);
     }
     if read.is_empty() {
-        return Err("expected IP addresses, for example \"172.19.1.1\" or \"172.19.1.1,fd00:172:19::1\"".into());
+        return Err(
+            "expected IP addresses, for example \"172.19.1.1\" or \"172.19.1.1,fd00:172:19::1\""
+                .into(),
+        );
     }
     Ok(read)
 }
 
 fn not_an_address(entry: &str) -> String {
-    let shown: String = entry.chars().take(60).flat_map(char::escape_debug).collect();
+    let shown: String = entry
+        .chars()
+        .take(60)
+        .flat_map(char::escape_debug)
+        .collect();
     let why = if entry.contains('/') {
         "a network is not an address; list each address"
     } else if entry.starts_with('[') || entry.matches(':').count() == 1 {
@@ -109,7 +116,9 @@ fn is_label_text(text: &str) -> bool {
 
 fn key(text: &str) -> Result<String, String> {
     let (prefix, name) = text.split_once('/').unwrap_or(("", text));
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    let plain = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
+    };
     let sound = prefix.len() <= 253
         && prefix.bytes().all(plain)
         && !(text.contains('/') && prefix.is_empty())
@@ -141,7 +150,9 @@ pub fn selector(text: &str) -> Result<Vec<Expression>, String> {
         read.push(requirement(part)?);
     }
     if read.is_empty() {
-        return Err("expected a label selector of nodes, for example \"kubernetes.io/os=windows\"".into());
+        return Err(
+            "expected a label selector of nodes, for example \"kubernetes.io/os=windows\"".into(),
+        );
     }
     Ok(read)
 }
@@ -187,11 +198,16 @@ fn requirement(part: &str) -> Result<Expression, String> {
         return match (operator, words.next()) {
             (Some("in"), None) => Ok(Expression::In(key(name)?, values?)),
             (Some("notin"), None) => Ok(Expression::NotIn(key(name)?, values?)),
-            _ => Err(format!("{part:?}: expected \"in\" or \"notin\" before the parenthesis")),
+            _ => Err(format!(
+                "{part:?}: expected \"in\" or \"notin\" before the parenthesis"
+            )),
         };
     }
     if let Some((name, unequal)) = part.split_once("!=") {
-        return Ok(Expression::NotEqual(key(name.trim())?, value(unequal.trim())?));
+        return Ok(Expression::NotEqual(
+            key(name.trim())?,
+            value(unequal.trim())?,
+        ));
     }
     if let Some((name, equal)) = part.split_once('=') {
         let equal = equal.strip_prefix('=').unwrap_or(equal);
@@ -223,7 +239,13 @@ pub fn probe(text: &str) -> Result<Probe, String> {
         "tcp" => Err("a tcp probe has no path: it is passed when the connection opens".into()),
         "http" | "https" => {
             let path = if path.is_empty() { "/" } else { path };
-            let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '#' | '"' | '<' | '>' | '\\' | '^' | '`' | '{' | '|' | '}');
+            let plain = |c: char| {
+                c.is_ascii_graphic()
+                    && !matches!(
+                        c,
+                        '#' | '"' | '<' | '>' | '\\' | '^' | '`' | '{' | '|' | '}'
+                    )
+            };
             if !path.starts_with('/') || path.len() > LONGEST_PATH || !path.chars().all(plain) {
                 return Err(format!(
                     "its path is none: expected one that begins with a slash, has at most {LONGEST_PATH} characters, all \
@@ -236,14 +258,22 @@ pub fn probe(text: &str) -> Result<Probe, String> {
                 path: path.to_owned(),
             })
         }
-        _ => Err(format!("its scheme is none of http, https and tcp; {EXPECTED}")),
+        _ => Err(format!(
+            "its scheme is none of http, https and tcp; {EXPECTED}"
+        )),
     }
 }
 
 /// A period or a timeout: whole seconds and minutes, or milliseconds.
 pub fn time(text: &str) -> Result<Duration, String> {
     let (shortest, longest) = TIMES;
-    let expected = || format!("expected a time from {}s to {}h, for example \"10s\" or \"1500ms\"", shortest.as_secs(), longest.as_secs() / 3600);
+    let expected = || {
+        format!(
+            "expected a time from {}s to {}h, for example \"10s\" or \"1500ms\"",
+            shortest.as_secs(),
+            longest.as_secs() / 3600
+        )
+    };
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let each = match unit {

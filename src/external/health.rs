@@ -58,7 +58,11 @@ impl Health {
             return false;
         }
         self.against = self.against.saturating_add(1);
-        let needed = if passed { pace.successes } else { pace.failures };
+        let needed = if passed {
+            pace.successes
+        } else {
+            pace.failures
+        };
         if self.against < needed {
             return false;
         }

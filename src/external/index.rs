@@ -62,9 +62,15 @@ impl<V> Table<V> {
     fn end(&mut self) -> Vec<(String, V)> {
         self.listed = true;
         let seen = self.seen.take().unwrap_or_default();
-        let gone: Vec<String> = self.rows.keys().filter(|key| !seen.contains(*key)).cloned().collect();
+        let gone: Vec<String> = self
+            .rows
+            .keys()
+            .filter(|key| !seen.contains(*key))
+            .cloned()
+            .collect();
         let gone = gone.into_iter();
-        gone.filter_map(|key| self.rows.remove_entry(&key)).collect()
+        gone.filter_map(|key| self.rows.remove_entry(&key))
+            .collect()
     }
 }
 
@@ -134,7 +140,8 @@ impl Index {
     fn is_synced(&self, inner: &Inner) {
         let both = inner.services.listed && inner.slices.listed;
         let rest = inner.nodes.listed && inner.namespaces.listed;
-        self.synced.send_replace(both && (rest || !*self.needed.borrow()));
+        self.synced
+            .send_replace(both && (rest || !*self.needed.borrow()));
     }
 
     fn add(&self, key: &Key) {
@@ -186,12 +193,20 @@ impl Index {
                 let Some(key) = key_of(&service) else { return };
                 inner.services.saw(&key);
                 if asked(&service) != Asked::No {
-                    self.needed.send_if_modified(|needed| !std::mem::replace(needed, true));
+                    self.needed
+                        .send_if_modified(|needed| !std::mem::replace(needed, true));
                     self.is_synced(&inner);
                 }
-                let old = inner.services.rows.insert(key.to_string(), Arc::new(service));
+                let old = inner
+                    .services
+                    .rows
+                    .insert(key.to_string(), Arc::new(service));
                 let new = inner.services.rows.get(&*key);
-                if old.as_ref().zip(new).is_none_or(|(old, new)| !looks_like(old, new)) {
+                if old
+                    .as_ref()
+                    .zip(new)
+                    .is_none_or(|(old, new)| !looks_like(old, new))
+                {
                     self.add(&key);
                 }
             }
@@ -216,7 +231,11 @@ impl Index {
             Event::InitApply(slice) | Event::Apply(slice) => self.observe(&slice),
             Event::Delete(slice) => {
                 let uid = slice.metadata.uid.clone().unwrap_or_default();
-                let name = format!("{}/{}", slice.namespace().unwrap_or_default(), slice.name_any());
+                let name = format!(
+                    "{}/{}",
+                    slice.namespace().unwrap_or_default(),
+                    slice.name_any()
+                );
                 self.forget(&name, &uid);
             }
             Event::InitDone => {
@@ -232,11 +251,20 @@ impl Index {
 
     /// Takes a slice as the watch, or the answer to a write, shows it.
     pub fn observe(&self, slice: &EndpointSlice) {
-        let Some(published) = Published::of(slice) else { return };
+        let Some(published) = Published::of(slice) else {
+            return;
+        };
         let namespace = slice.namespace().unwrap_or_default();
         // By its owner, which this program wrote, before its label.
-        let owners = slice.metadata.owner_references.as_deref().unwrap_or_default();
-        let owner = owners.iter().find(|owner| owner.kind == "Service").map(|owner| owner.name.as_str());
+        let owners = slice
+            .metadata
+            .owner_references
+            .as_deref()
+            .unwrap_or_default();
+        let owner = owners
+            .iter()
+            .find(|owner| owner.kind == "Service")
+            .map(|owner| owner.name.as_str());
         let Some(service) = owner.or_else(|| Published::service(slice)) else {
             return;
         };
@@ -245,7 +273,11 @@ impl Index {
         let mut inner = self.inner();
         inner.slices.saw(&name);
         match inner.slices.rows.get(&name) {
-            Some((_, known)) if known.uid == published.uid && is_newer(&known.version, &published.version) => return,
+            Some((_, known))
+                if known.uid == published.uid && is_newer(&known.version, &published.version) =>
+            {
+                return;
+            }
             Some((known_key, known)) => {
                 let (known_key, same) = (Arc::clone(known_key), *known == published);
                 if known_key != key {
@@ -257,15 +289,26 @@ impl Index {
             }
             None => {}
         }
-        inner.of_service.entry(Arc::clone(&key)).or_default().insert(name.clone());
-        inner.slices.rows.insert(name, (Arc::clone(&key), published));
+        inner
+            .of_service
+            .entry(Arc::clone(&key))
+            .or_default()
+            .insert(name.clone());
+        inner
+            .slices
+            .rows
+            .insert(name, (Arc::clone(&key), published));
         self.add(&key);
     }
 
     /// A slice is gone. Another one of its name may have been seen already.
     pub fn forget(&self, name: &str, uid: &str) {
         let mut inner = self.inner();
-        if inner.slices.rows.get(name).is_some_and(|(_, known)| known.uid == uid)
+        if inner
+            .slices
+            .rows
+            .get(name)
+            .is_some_and(|(_, known)| known.uid == uid)
             && let Some((key, _)) = inner.slices.rows.remove(name)
         {
             inner.part(&key, name);
@@ -282,9 +325,14 @@ impl Index {
                 false
             }
             Event::InitApply(node) | Event::Apply(node) => {
-                let Some(view) = View::of(&node).map(Arc::new) else { return };
+                let Some(view) = View::of(&node).map(Arc::new) else {
+                    return;
+                };
                 inner.nodes.saw(&view.name);
-                let old = inner.nodes.rows.insert(view.name.clone(), Arc::clone(&view));
+                let old = inner
+                    .nodes
+                    .rows
+                    .insert(view.name.clone(), Arc::clone(&view));
                 old.is_none_or(|old| old != view)
             }
             Event::Delete(node) => inner.nodes.rows.remove(&node.name_any()).is_some(),
@@ -356,7 +404,10 @@ impl Inner {
 
 fn key_of(service: &Service) -> Option<Key> {
     let metadata = &service.metadata;
-    Some(key(metadata.namespace.as_deref()?, metadata.name.as_deref()?))
+    Some(key(
+        metadata.namespace.as_deref()?,
+        metadata.name.as_deref()?,
+    ))
 }
 
 /// Whether nothing changed that anybody here looks at.

@@ -1,6 +1,8 @@
 //! What is counted of external Services, for Prometheus. Labels come from closed sets only.
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 
 use super::probe::Outcome;
 use crate::admission::metrics::{self as server, register};
@@ -48,7 +50,12 @@ pub struct Metrics {
     pub watch_errors: IntCounter,
 }
 
-fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, prometheus::Error> {
+fn histogram(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    buckets: &[f64],
+) -> Result<Histogram, prometheus::Error> {
     let one = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
     register(registry, &one);
     Ok(one)
@@ -77,7 +84,10 @@ impl Metrics {
             "state",
         )?;
         let probes = IntCounterVec::new(
-            Opts::new("native_host_external_probes_total", "Probes of external addresses, by outcome."),
+            Opts::new(
+                "native_host_external_probes_total",
+                "Probes of external addresses, by outcome.",
+            ),
             &["outcome"],
         )?;
         register(registry, &probes);
@@ -92,9 +102,18 @@ impl Metrics {
             Ok::<_, prometheus::Error>(one)
         };
         Ok(Metrics {
-            services: State::ALL.iter().map(|state| services.with_label_values(&[state.as_str()])).collect(),
-            endpoints: Standing::ALL.iter().map(|state| endpoints.with_label_values(&[state.as_str()])).collect(),
-            probes: Outcome::ALL.iter().map(|outcome| probes.with_label_values(&[outcome.as_str()])).collect(),
+            services: State::ALL
+                .iter()
+                .map(|state| services.with_label_values(&[state.as_str()]))
+                .collect(),
+            endpoints: Standing::ALL
+                .iter()
+                .map(|state| endpoints.with_label_values(&[state.as_str()]))
+                .collect(),
+            probes: Outcome::ALL
+                .iter()
+                .map(|outcome| probes.with_label_values(&[outcome.as_str()]))
+                .collect(),
             probe_seconds: histogram(
                 registry,
                 "native_host_external_probe_seconds",

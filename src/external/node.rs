@@ -105,7 +105,10 @@ impl View {
             let Ok(ip) = address.address.parse::<IpAddr>() else {
                 continue;
             };
-            let first = !view.internal.iter().any(|known| known.is_ipv4() == ip.is_ipv4());
+            let first = !view
+                .internal
+                .iter()
+                .any(|known| known.is_ipv4() == ip.is_ipv4());
             if address.kind == "InternalIP" && first {
                 view.internal.push(ip);
             }
@@ -113,7 +116,12 @@ impl View {
         }
         let mut conditions = node.status.conditions.iter().flatten();
         view.ready = conditions.any(|one| one.kind == "Ready" && one.status == "True");
-        let pods = node.spec.pod_cidrs.iter().flatten().chain(&node.spec.pod_cidr);
+        let pods = node
+            .spec
+            .pod_cidrs
+            .iter()
+            .flatten()
+            .chain(&node.spec.pod_cidr);
         view.pods = pods.filter_map(|text| text.parse().ok()).collect();
         view.pods.dedup();
         Some(view)

@@ -97,7 +97,12 @@ impl Prober {
     ///
     /// # Errors
     /// With why the process is not well.
-    pub async fn attempt(&self, address: IpAddr, probe: &Probe, timeout: Duration) -> Result<(), Failure> {
+    pub async fn attempt(
+        &self,
+        address: IpAddr,
+        probe: &Probe,
+        timeout: Duration,
+    ) -> Result<(), Failure> {
         let attempt = async {
             match probe {
                 Probe::Tcp(ports) => {
@@ -131,7 +136,12 @@ impl Prober {
             let answer = if target.https {
                 let name = ServerName::IpAddress(address.into());
                 let stream = self.tls.connect(name, stream).await;
-                let stream = stream.map_err(|error| Failure::new(Outcome::Tls, format!("TLS on port {}: {error}", target.port)))?;
+                let stream = stream.map_err(|error| {
+                    Failure::new(
+                        Outcome::Tls,
+                        format!("TLS on port {}: {error}", target.port),
+                    )
+                })?;
                 ask(stream, address, &target).await?
             } else {
                 ask(stream, address, &target).await?
@@ -139,7 +149,10 @@ impl Prober {
             match answer {
                 Answer::Well => return Ok(()),
                 Answer::Status(status) => {
-                    return Err(Failure::new(Outcome::Status, format!("{} is answered with {status}", target.path)));
+                    return Err(Failure::new(
+                        Outcome::Status,
+                        format!("{} is answered with {status}", target.path),
+                    ));
                 }
                 Answer::Moved(location) => match target.moved(address, &location) {
                     Some(next) => target = next,
@@ -148,7 +161,10 @@ impl Prober {
                 },
             }
         }
-        Err(Failure::new(Outcome::Http, format!("more than {REDIRECTS} redirects")))
+        Err(Failure::new(
+            Outcome::Http,
+            format!("more than {REDIRECTS} redirects"),
+        ))
     }
 }
 
@@ -191,7 +207,11 @@ impl Target {
             next.path.truncate(end);
         }
         if next.path.is_empty() || next.path.starts_with('?') {
-            let base = if rest.is_some() { "/" } else { self.path.split('?').next().unwrap_or("/") };
+            let base = if rest.is_some() {
+                "/"
+            } else {
+                self.path.split('?').next().unwrap_or("/")
+            };
             next.path.insert_str(0, base);
         } else if !next.path.starts_with('/') {
             let folder = self.path.split('?').next().unwrap_or("/");
@@ -210,7 +230,12 @@ enum Answer {
 
 async fn connect(to: SocketAddr) -> Result<TcpStream, Failure> {
     let connected = TcpStream::connect(to).await;
-    connected.map_err(|error| Failure::new(Outcome::Connect, format!("port {}: {}", to.port(), plainly(&error))))
+    connected.map_err(|error| {
+        Failure::new(
+            Outcome::Connect,
+            format!("port {}: {}", to.port(), plainly(&error)),
+        )
+    })
 }
 
 /// Without the system's number.
@@ -229,8 +254,15 @@ async fn ask<S>(stream: S, address: IpAddr, target: &Target) -> Result<Answer, F
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let broken = |error: hyper::Error| Failure::new(Outcome::Http, format!("HTTP on port {}: {error}", target.port));
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let broken = |error: hyper::Error| {
+        Failure::new(
+            Outcome::Http,
+            format!("HTTP on port {}: {error}", target.port),
+        )
+    };
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(broken)?;
     let request = Request::get(target.path.as_str())
         .header(HOST, SocketAddr::new(address, target.port).to_string())
         .header(USER_AGENT, AGENT)
@@ -241,14 +273,22 @@ where
     let exchange = async {
         let response = sender.send_request(request).await.map_err(broken)?;
         let status = response.status();
-        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        let location = response
+            .headers()
+            .get(LOCATION)
+            .and_then(|value| value.to_str().ok());
         let location = location.map(str::to_owned);
         // What is longer is well, too; what breaks off is not.
         let body = Limited::new(response.into_body(), BODY).collect().await;
         if let Err(error) = body
-            && error.downcast_ref::<http_body_util::LengthLimitError>().is_none()
+            && error
+                .downcast_ref::<http_body_util::LengthLimitError>()
+                .is_none()
         {
-            return Err(Failure::new(Outcome::Http, format!("the answer to {} breaks off: {error}", target.path)));
+            return Err(Failure::new(
+                Outcome::Http,
+                format!("the answer to {} breaks off: {error}", target.path),
+            ));
         }
         Ok(match (status.as_u16(), location) {
             (301 | 302 | 303 | 307 | 308, Some(location)) => Answer::Moved(location),

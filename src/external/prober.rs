@@ -62,7 +62,13 @@ pub struct Probes {
 
 impl Probes {
     /// At most `places` at a time. What turns goes to the board and, to be looked at, to the queue.
-    pub fn new(prober: Prober, places: usize, board: Arc<Board>, queue: Arc<Queue>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        prober: Prober,
+        places: usize,
+        board: Arc<Board>,
+        queue: Arc<Queue>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Probes {
             shared: Arc::new(Shared {
                 prober,
@@ -78,7 +84,14 @@ impl Probes {
 
     /// Probes exactly these addresses for a Service from now on. Those that are in `new` were never
     /// published: somebody waits for them.
-    pub fn keep(&self, key: &Key, probe: &Probe, pace: Pace, addresses: &BTreeSet<IpAddr>, new: &BTreeSet<IpAddr>) {
+    pub fn keep(
+        &self,
+        key: &Key,
+        probe: &Probe,
+        pace: Pace,
+        addresses: &BTreeSet<IpAddr>,
+        new: &BTreeSet<IpAddr>,
+    ) {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         let group = groups.entry(Arc::clone(key)).or_insert_with(|| Group {
             probe: Arc::new(probe.clone()),
@@ -95,11 +108,21 @@ impl Probes {
             if group.tasks.contains_key(address) {
                 continue;
             }
-            let within = if new.contains(address) { SOON.min(pace.period) } else { pace.period };
+            let within = if new.contains(address) {
+                SOON.min(pace.period)
+            } else {
+                pace.period
+            };
             let first = Instant::now() + self.shared.part_of(within);
-            let (shared, key, probe) = (Arc::clone(&self.shared), Arc::clone(key), Arc::clone(&group.probe));
+            let (shared, key, probe) = (
+                Arc::clone(&self.shared),
+                Arc::clone(key),
+                Arc::clone(&group.probe),
+            );
             let task = tokio::spawn(shared.follow(key, *address, probe, pace, first));
-            group.tasks.insert(*address, AbortOnDrop(task.abort_handle()));
+            group
+                .tasks
+                .insert(*address, AbortOnDrop(task.abort_handle()));
         }
     }
 
@@ -114,12 +137,24 @@ impl Shared {
     /// A time up to `whole`, by chance.
     fn part_of(&self, whole: Duration) -> Duration {
         let mut hasher = self.random.build_hasher();
-        hasher.write_u128(std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos());
+        hasher.write_u128(
+            std::time::UNIX_EPOCH
+                .elapsed()
+                .unwrap_or_default()
+                .as_nanos(),
+        );
         let share = u32::try_from(hasher.finish() % 1024).unwrap_or_default();
         whole * share / 1024
     }
 
-    async fn follow(self: Arc<Self>, key: Key, address: IpAddr, probe: Arc<Probe>, pace: Pace, first: Instant) {
+    async fn follow(
+        self: Arc<Self>,
+        key: Key,
+        address: IpAddr,
+        probe: Arc<Probe>,
+        pace: Pace,
+        first: Instant,
+    ) {
         let mut due = first;
         loop {
             tokio::time::sleep_until(due).await;
@@ -128,14 +163,23 @@ impl Shared {
                     return;
                 };
                 let started = Instant::now();
-                self.metrics.probe_lag.observe((started - due).as_secs_f64());
+                self.metrics
+                    .probe_lag
+                    .observe((started - due).as_secs_f64());
                 let _running = Running::new(&self.metrics);
                 // On the heap while it runs and only then: most tasks sleep.
                 let outcome = Box::pin(self.prober.attempt(address, &probe, pace.timeout)).await;
-                self.metrics.probe_seconds.observe(started.elapsed().as_secs_f64());
+                self.metrics
+                    .probe_seconds
+                    .observe(started.elapsed().as_secs_f64());
                 outcome
             };
-            self.metrics.probed(outcome.as_ref().err().map_or(Outcome::Passed, |failure| failure.outcome));
+            self.metrics.probed(
+                outcome
+                    .as_ref()
+                    .err()
+                    .map_or(Outcome::Passed, |failure| failure.outcome),
+            );
             if self.board.record(&key, address, &outcome) {
                 self.queue.add(&key, Lane::Urgent);
             }

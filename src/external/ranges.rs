@@ -12,8 +12,8 @@ use kube::runtime::watcher::Event;
 use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::watch;
 
-use crate::cluster::follow::{Sink, everything, follow};
 use crate::cluster::Chain;
+use crate::cluster::follow::{Sink, everything, follow};
 use crate::policy::Cidr;
 
 /// See the module.
@@ -84,7 +84,12 @@ pub async fn follow_services(client: Client, ranges: Arc<Ranges>) {
     const GROUP: &str = "networking.k8s.io/v1";
     let has = loop {
         match client.list_api_group_resources(GROUP).await {
-            Ok(kinds) => break kinds.resources.iter().any(|kind| kind.name == "servicecidrs"),
+            Ok(kinds) => {
+                break kinds
+                    .resources
+                    .iter()
+                    .any(|kind| kind.name == "servicecidrs");
+            }
             Err(error) => {
                 tracing::debug!(error = %Chain(&error), "cannot ask for the kinds of {GROUP}; trying again");
                 tokio::time::sleep(std::time::Duration::from_secs(10)).await;
@@ -121,7 +126,10 @@ impl Services {
 
 fn read(object: &ServiceCIDR) -> (String, Vec<Cidr>) {
     let spec = object.spec.as_ref();
-    let cidrs = spec.and_then(|spec| spec.cidrs.as_ref()).into_iter().flatten();
+    let cidrs = spec
+        .and_then(|spec| spec.cidrs.as_ref())
+        .into_iter()
+        .flatten();
     let cidrs = cidrs.filter_map(|cidr| cidr.parse().ok());
     (object.name_any(), cidrs.collect())
 }

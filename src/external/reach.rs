@@ -121,7 +121,9 @@ fn never_v6(address: Ipv6Addr) -> Option<Fault> {
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let octets = address.octets();
     if octets[..12] == [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0] {
-        Some(Ipv4Addr::new(octets[12], octets[13], octets[14], octets[15]))
+        Some(Ipv4Addr::new(
+            octets[12], octets[13], octets[14], octets[15],
+        ))
     } else if octets[..2] == [0x20, 0x02] {
         Some(Ipv4Addr::new(octets[2], octets[3], octets[4], octets[5]))
     } else {
@@ -135,7 +137,8 @@ fn within(address: IpAddr, cidrs: &[Cidr]) -> Option<Cidr> {
         IpAddr::V6(v6) => embedded(v6).map(IpAddr::V4),
         IpAddr::V4(_) => None,
     };
-    let holds = |cidr: &&Cidr| cidr.contains(&address) || inner.is_some_and(|inner| cidr.contains(&inner));
+    let holds =
+        |cidr: &&Cidr| cidr.contains(&address) || inner.is_some_and(|inner| cidr.contains(&inner));
     cidrs.iter().find(holds).copied()
 }
 

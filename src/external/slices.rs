@@ -59,8 +59,13 @@ impl Published {
         let labels = metadata.labels.as_ref();
         let named = labels.and_then(|labels| labels.get(label::SERVICE_NAME));
         let managed = labels.and_then(|labels| labels.get(label::MANAGED_BY));
-        let owner = metadata.owner_references.as_deref().and_then(|owners| owners.first());
-        let family = Family::ALL.into_iter().find(|family| family.as_str() == slice.address_type);
+        let owner = metadata
+            .owner_references
+            .as_deref()
+            .and_then(|owners| owners.first());
+        let family = Family::ALL
+            .into_iter()
+            .find(|family| family.as_str() == slice.address_type);
         let endpoints: Vec<_> = slice.endpoints.iter().filter_map(endpoint_of).collect();
         let ports: Vec<_> = slice.ports.iter().flatten().filter_map(port_of).collect();
         Some(Published {
@@ -69,9 +74,14 @@ impl Published {
             version: metadata.resource_version.clone()?,
             sound: managed.is_some_and(|by| by == label::MANAGED_BY_US)
                 && owner.is_some_and(|owner| {
-                    owner.kind == "Service" && owner.controller == Some(true) && Some(&owner.name) == named
+                    owner.kind == "Service"
+                        && owner.controller == Some(true)
+                        && Some(&owner.name) == named
                 })
-                && metadata.owner_references.as_ref().is_some_and(|owners| owners.len() == 1)
+                && metadata
+                    .owner_references
+                    .as_ref()
+                    .is_some_and(|owners| owners.len() == 1)
                 && endpoints.len() == slice.endpoints.len()
                 && ports.len() == slice.ports.as_ref().map_or(0, Vec::len),
             owner_uid: owner.map(|owner| owner.uid.clone()).unwrap_or_default(),
@@ -103,7 +113,10 @@ fn endpoint_of(endpoint: &v1::Endpoint) -> Option<Endpoint> {
         return None;
     };
     let conditions = endpoint.conditions.as_ref()?;
-    if conditions.terminating != Some(false) || endpoint.target_ref.is_some() || endpoint.hostname.is_some() {
+    if conditions.terminating != Some(false)
+        || endpoint.target_ref.is_some()
+        || endpoint.hostname.is_some()
+    {
         return None;
     }
     Some(Endpoint {
@@ -134,9 +147,16 @@ struct Content<'a> {
 }
 
 /// The fewest writes after which `current` publishes exactly these endpoints.
-pub fn writes(owner: &Owner, ports: &[Port], desired: &[Endpoint], current: &[Published]) -> Vec<Write> {
+pub fn writes(
+    owner: &Owner,
+    ports: &[Port],
+    desired: &[Endpoint],
+    current: &[Published],
+) -> Vec<Write> {
     let (mut writes, mut deletes) = (Vec::new(), Vec::new());
-    let (ours, foreign): (Vec<_>, Vec<_>) = current.iter().partition(|one| one.family.is_some() && one.owner_uid == *owner.uid);
+    let (ours, foreign): (Vec<_>, Vec<_>) = current
+        .iter()
+        .partition(|one| one.family.is_some() && one.owner_uid == *owner.uid);
     let names: BTreeSet<&str> = current.iter().map(|one| one.name.as_str()).collect();
     for family in Family::ALL {
         let wanted: BTreeMap<IpAddr, &Endpoint> = desired
@@ -144,23 +164,37 @@ pub fn writes(owner: &Owner, ports: &[Port], desired: &[Endpoint], current: &[Pu
             .filter(|endpoint| Family::of(endpoint.address) == family)
             .map(|endpoint| (endpoint.address, endpoint))
             .collect();
-        let there = ours.iter().copied().filter(|one| one.family == Some(family));
+        let there = ours
+            .iter()
+            .copied()
+            .filter(|one| one.family == Some(family));
         for content in contents(owner, family, wanted, there, &names) {
             match content.known {
                 Some(known) if content.endpoints.is_empty() => {
-                    deletes.push(Write::Delete(known.name.clone(), known.uid.clone(), known.version.clone()));
+                    deletes.push(Write::Delete(
+                        known.name.clone(),
+                        known.uid.clone(),
+                        known.version.clone(),
+                    ));
                 }
-                Some(known) if known.sound && known.ports == ports && known.endpoints == content.endpoints => {}
+                Some(known)
+                    if known.sound
+                        && known.ports == ports
+                        && known.endpoints == content.endpoints => {}
                 Some(known) => {
                     let slice = manifest(owner, family, ports, &content, Some(known));
                     writes.push(Write::Update(Box::new(slice)));
                 }
-                None => writes.push(Write::Create(Box::new(manifest(owner, family, ports, &content, None)))),
+                None => writes.push(Write::Create(Box::new(manifest(
+                    owner, family, ports, &content, None,
+                )))),
             }
         }
     }
     let gone = foreign.into_iter();
-    deletes.extend(gone.map(|one| Write::Delete(one.name.clone(), one.uid.clone(), one.version.clone())));
+    deletes.extend(
+        gone.map(|one| Write::Delete(one.name.clone(), one.uid.clone(), one.version.clone())),
+    );
     // First what is new, then what goes: no moment has fewer endpoints than it should.
     writes.extend(deletes);
     writes
@@ -235,10 +269,19 @@ impl std::hash::Hasher for Fnv {
     }
 }
 
-fn manifest(owner: &Owner, family: Family, ports: &[Port], content: &Content<'_>, known: Option<&Published>) -> EndpointSlice {
+fn manifest(
+    owner: &Owner,
+    family: Family,
+    ports: &[Port],
+    content: &Content<'_>,
+    known: Option<&Published>,
+) -> EndpointSlice {
     let labels = [
         (label::SERVICE_NAME.to_owned(), owner.name.to_string()),
-        (label::MANAGED_BY.to_owned(), label::MANAGED_BY_US.to_owned()),
+        (
+            label::MANAGED_BY.to_owned(),
+            label::MANAGED_BY_US.to_owned(),
+        ),
     ];
     EndpointSlice {
         metadata: ObjectMeta {

@@ -30,7 +30,11 @@ impl Family {
 
     /// Of an address.
     pub fn of(address: IpAddr) -> Self {
-        if address.is_ipv4() { Self::V4 } else { Self::V6 }
+        if address.is_ipv4() {
+            Self::V4
+        } else {
+            Self::V6
+        }
     }
 
     /// As Kubernetes writes it.
@@ -131,7 +135,10 @@ pub enum Asked {
 /// Whether a Service is external.
 pub fn asked(service: &Service) -> Asked {
     let labels = service.metadata.labels.as_ref();
-    match labels.and_then(|labels| labels.get(label::EXTERNAL)).map(String::as_str) {
+    match labels
+        .and_then(|labels| labels.get(label::EXTERNAL))
+        .map(String::as_str)
+    {
         None | Some("false") => Asked::No,
         Some(label::EXTERNAL_ON) => Asked::Yes,
         Some(_) => Asked::Unclear,
@@ -145,7 +152,11 @@ pub fn asked(service: &Service) -> Asked {
 pub fn read(service: &Service) -> Result<Spec, Vec<Problem>> {
     let mut reader = Reader::default();
     if asked(service) == Asked::Unclear {
-        let value = service.metadata.labels.as_ref().and_then(|all| all.get(label::EXTERNAL));
+        let value = service
+            .metadata
+            .labels
+            .as_ref()
+            .and_then(|all| all.get(label::EXTERNAL));
         reader.refuse(
             format!("metadata.labels[{}]", label::EXTERNAL),
             value.cloned(),
@@ -200,8 +211,15 @@ fn annotation(key: &str) -> String {
 }
 
 fn families(spec: &ServiceSpec) -> Option<BTreeSet<Family>> {
-    let families = spec.ip_families.as_ref().filter(|families| !families.is_empty())?;
-    let named = |name: &String| Family::ALL.into_iter().find(|family| family.as_str() == name);
+    let families = spec
+        .ip_families
+        .as_ref()
+        .filter(|families| !families.is_empty())?;
+    let named = |name: &String| {
+        Family::ALL
+            .into_iter()
+            .find(|family| family.as_str() == name)
+    };
     Some(families.iter().filter_map(named).collect())
 }
 
@@ -209,9 +227,17 @@ fn families(spec: &ServiceSpec) -> Option<BTreeSet<Family>> {
 fn warnings(read: &Spec, spec: &ServiceSpec) -> Vec<String> {
     let mut all = Vec::new();
     if let Source::Addresses(addresses) = &read.source {
-        let useless: Vec<_> = addresses.iter().filter(|address| !read.has_family_of(**address)).collect();
+        let useless: Vec<_> = addresses
+            .iter()
+            .filter(|address| !read.has_family_of(**address))
+            .collect();
         if let Some(first) = useless.first() {
-            let families: Vec<_> = read.families.iter().flatten().map(|family| family.as_str()).collect();
+            let families: Vec<_> = read
+                .families
+                .iter()
+                .flatten()
+                .map(|family| family.as_str())
+                .collect();
             all.push(format!(
                 "{}: {first} is not published: the Service is {} only; set spec.ipFamilyPolicy to PreferDualStack",
                 annotation(key::ADDRESSES),
@@ -231,7 +257,8 @@ fn warnings(read: &Spec, spec: &ServiceSpec) -> Vec<String> {
     }
     if read.publish_not_ready {
         all.push(
-            "spec.publishNotReadyAddresses: true: addresses are ready whatever their probes say".to_owned(),
+            "spec.publishNotReadyAddresses: true: addresses are ready whatever their probes say"
+                .to_owned(),
         );
     }
     all
@@ -275,7 +302,11 @@ impl Reader {
                 "is a name in DNS and has no endpoints; leave the type out, or take the label away",
             );
         }
-        if spec.selector.as_ref().is_some_and(|selector| !selector.is_empty()) {
+        if spec
+            .selector
+            .as_ref()
+            .is_some_and(|selector| !selector.is_empty())
+        {
             self.refuse(
                 "spec.selector".into(),
                 None,
@@ -288,7 +319,10 @@ impl Reader {
             self.refuse(
                 format!("metadata.labels[{}]", label::WORKLOAD),
                 None,
-                format!("points the Service at anchors, and {} at other processes: keep one of them", label::EXTERNAL),
+                format!(
+                    "points the Service at anchors, and {} at other processes: keep one of them",
+                    label::EXTERNAL
+                ),
             );
         }
     }
@@ -299,7 +333,9 @@ impl Reader {
             self.refuse("spec.ports".into(), None, "expected at least one port");
         }
         let ports = given.iter().enumerate();
-        ports.filter_map(|(index, port)| self.port(index, port)).collect()
+        ports
+            .filter_map(|(index, port)| self.port(index, port))
+            .collect()
     }
 
     fn port(&mut self, index: usize, given: &ServicePort) -> Option<Port> {
@@ -352,9 +388,15 @@ impl Reader {
                     .map(|probe| all.probe = Some(probe))
                     .inspect_err(|_| all.bad_probe = true),
                 key::PROBE_PERIOD => grammar::time(value).map(|period| all.pace.period = period),
-                key::PROBE_TIMEOUT => grammar::time(value).map(|timeout| all.pace.timeout = timeout),
-                key::PROBE_FAILURES => grammar::threshold(value).map(|failures| all.pace.failures = failures),
-                key::PROBE_SUCCESSES => grammar::threshold(value).map(|successes| all.pace.successes = successes),
+                key::PROBE_TIMEOUT => {
+                    grammar::time(value).map(|timeout| all.pace.timeout = timeout)
+                }
+                key::PROBE_FAILURES => {
+                    grammar::threshold(value).map(|failures| all.pace.failures = failures)
+                }
+                key::PROBE_SUCCESSES => {
+                    grammar::threshold(value).map(|successes| all.pace.successes = successes)
+                }
                 key::FAIL_OPEN => grammar::switch(value).map(|open| all.fail_open = open),
                 name => Err(unknown(name)),
             };
@@ -363,7 +405,14 @@ impl Reader {
             }
         }
         // Whoever sets a short period and no timeout means a short timeout.
-        let said = |name| service.metadata.annotations.iter().flatten().any(|(key, _)| key == name);
+        let said = |name| {
+            service
+                .metadata
+                .annotations
+                .iter()
+                .flatten()
+                .any(|(key, _)| key == name)
+        };
         if !said(key::PROBE_TIMEOUT) {
             all.pace.timeout = all.pace.timeout.min(all.pace.period);
         }
@@ -399,7 +448,11 @@ impl Reader {
                 let addresses = all.addresses.clone();
                 for address in addresses.iter().flatten() {
                     if let Some(fault) = reach::never(*address) {
-                        self.problems.push(forbidden(*address, &fault.tell(&[]), fault.is_guard_rail()));
+                        self.problems.push(forbidden(
+                            *address,
+                            &fault.tell(&[]),
+                            fault.is_guard_rail(),
+                        ));
                     }
                 }
                 let nodes = all.nodes.clone();
@@ -443,7 +496,12 @@ fn unknown(name: &str) -> String {
     let near = key::ALL
         .into_iter()
         .filter(|_| name.len() <= 128)
-        .map(|known| (strsim::damerau_levenshtein(&bare(name), &bare(known)), known))
+        .map(|known| {
+            (
+                strsim::damerau_levenshtein(&bare(name), &bare(known)),
+                known,
+            )
+        })
         .filter(|(distance, known)| *distance <= bare(known).len() / 3)
         .min_by_key(|(distance, _)| *distance);
     match near {

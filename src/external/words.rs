@@ -38,7 +38,11 @@ impl Change {
             }
         }
         let there = |address: &&IpAddr| after.iter().any(|endpoint| endpoint.address == **address);
-        change.removed = before.keys().filter(|address| !there(address)).copied().collect();
+        change.removed = before
+            .keys()
+            .filter(|address| !there(address))
+            .copied()
+            .collect();
         change
     }
 }
@@ -64,14 +68,22 @@ pub fn change(
     let change = Change::of(before, after);
     let ready = after.iter().filter(|endpoint| endpoint.serving).count();
     // The time makes it another sentence than that of the last time, which is not said again for a while.
-    let tail = format!("{ready} of {} ready, {}", after.len(), now.strftime("%H:%M:%SZ"));
+    let tail = format!(
+        "{ready} of {} ready, {}",
+        after.len(),
+        now.strftime("%H:%M:%SZ")
+    );
     let mut notes = Vec::new();
     if !change.down.is_empty() {
         let reasons: Vec<String> = change
             .down
             .iter()
             .map(|address| {
-                let node = found.all.get(address).filter(|one| one.node_down).and_then(|one| one.node.as_ref());
+                let node = found
+                    .all
+                    .get(address)
+                    .filter(|one| one.node_down)
+                    .and_then(|one| one.node.as_ref());
                 match (node, why.get(address)) {
                     (Some(node), _) => format!("{address} (node {node} is not ready)"),
                     (None, Some(why)) => format!("{address} ({why})"),
@@ -83,7 +95,10 @@ pub fn change(
         notes.push(Note::warning(Reason::ExternalDown, text));
     }
     if !change.up.is_empty() {
-        notes.push(Note::normal(Reason::ExternalReady, format!("Ready: {}. {tail}", some(&change.up))));
+        notes.push(Note::normal(
+            Reason::ExternalReady,
+            format!("Ready: {}. {tail}", some(&change.up)),
+        ));
     }
     if !change.added.is_empty() || !change.removed.is_empty() {
         let mut parts = Vec::new();
@@ -93,7 +108,10 @@ pub fn change(
         if !change.removed.is_empty() {
             parts.push(format!("Not published any more: {}", some(&change.removed)));
         }
-        notes.push(Note::normal(Reason::ExternalChanged, format!("{}. {tail}", parts.join(". "))));
+        notes.push(Note::normal(
+            Reason::ExternalChanged,
+            format!("{}. {tail}", parts.join(". ")),
+        ));
     }
     notes
 }
@@ -101,7 +119,9 @@ pub fn change(
 /// How many addresses turned.
 pub fn turned(before: &BTreeMap<IpAddr, bool>, after: &[Endpoint]) -> usize {
     let change = Change::of(before, after);
-    let came_up = after.iter().filter(|endpoint| endpoint.serving && change.added.contains(&endpoint.address));
+    let came_up = after
+        .iter()
+        .filter(|endpoint| endpoint.serving && change.added.contains(&endpoint.address));
     change.down.len() + change.up.len() + came_up.count()
 }
 
@@ -114,7 +134,10 @@ pub fn refused(refusal: &Refusal) -> Note {
 }
 
 /// Some addresses must not be published.
-pub fn refused_addresses(refused: &[(IpAddr, Option<String>, Fault)], allowed: &[Cidr]) -> Option<Note> {
+pub fn refused_addresses(
+    refused: &[(IpAddr, Option<String>, Fault)],
+    allowed: &[Cidr],
+) -> Option<Note> {
     let (_, _, first) = refused.first()?;
     let named: Vec<_> = refused
         .iter()
@@ -158,14 +181,20 @@ pub fn without_address(nodes: &[String]) -> Option<Note> {
 pub fn no_node() -> Note {
     Note::warning(
         Reason::ExternalRefused,
-        format!("No node has the labels that {} asks for", crate::names::external::NODES),
+        format!(
+            "No node has the labels that {} asks for",
+            crate::names::external::NODES
+        ),
     )
 }
 
 /// Other people's slices of the same Service.
 pub fn foreign(slices: &[(String, Option<String>)]) -> Option<String> {
     let (first, by) = slices.first()?;
-    let by = by.as_deref().map_or_else(|| "nobody's by its label".to_owned(), |by| format!("managed by {by}"));
+    let by = by.as_deref().map_or_else(
+        || "nobody's by its label".to_owned(),
+        |by| format!("managed by {by}"),
+    );
     let more = if slices.len() > 1 { " and others" } else { "" };
     Some(format!(
         "EndpointSlice {first} ({by}){more} of this Service is not native-host's: its endpoints get traffic beside the probed \

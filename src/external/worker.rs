@@ -73,7 +73,9 @@ impl Shares {
 
     fn set(&self, key: &Key, share: Share) {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = all.insert(Arc::clone(key), share.clone()).unwrap_or_default();
+        let old = all
+            .insert(Arc::clone(key), share.clone())
+            .unwrap_or_default();
         self.metrics.moved(&old, &share);
         if share.state.is_none() {
             all.remove(key);
@@ -142,12 +144,32 @@ impl Worker {
         let serving = serving(&owner, &published);
         let found = self.candidates(&spec, &rails, &serving, &id);
         let addresses: BTreeSet<IpAddr> = found.all.keys().copied().collect();
-        let ready = serving.iter().filter(|(_, serving)| **serving).map(|(address, _)| *address).collect();
-        let standing = self.board.stand(key, &owner.uid, spec.pace, &addresses, &ready);
-        let new = addresses.iter().filter(|address| !serving.contains_key(address)).copied().collect();
-        self.probes.keep(key, &spec.probe, spec.pace, &addresses, &new);
-        let wanted = endpoints(&spec, &found.all, |address| standing.up.contains(&address), &standing.last_ready);
-        let now_ready: BTreeSet<_> = wanted.iter().filter(|one| one.serving).map(|one| one.address).collect();
+        let ready = serving
+            .iter()
+            .filter(|(_, serving)| **serving)
+            .map(|(address, _)| *address)
+            .collect();
+        let standing = self
+            .board
+            .stand(key, &owner.uid, spec.pace, &addresses, &ready);
+        let new = addresses
+            .iter()
+            .filter(|address| !serving.contains_key(address))
+            .copied()
+            .collect();
+        self.probes
+            .keep(key, &spec.probe, spec.pace, &addresses, &new);
+        let wanted = endpoints(
+            &spec,
+            &found.all,
+            |address| standing.up.contains(&address),
+            &standing.last_ready,
+        );
+        let now_ready: BTreeSet<_> = wanted
+            .iter()
+            .filter(|one| one.serving)
+            .map(|one| one.address)
+            .collect();
         let writes = writes(&owner, &spec.ports, &wanted, &published);
         let changes = !writes.is_empty();
         for write in &writes {
@@ -155,7 +177,9 @@ impl Worker {
         }
         if changes {
             let turned = words::turned(&serving, &wanted);
-            self.metrics.turns.inc_by(u64::try_from(turned).unwrap_or(u64::MAX));
+            self.metrics
+                .turns
+                .inc_by(u64::try_from(turned).unwrap_or(u64::MAX));
             for note in words::change(&serving, &wanted, &standing.why, &found, Timestamp::now()) {
                 self.tell(&id, &note);
             }
@@ -192,7 +216,8 @@ impl Worker {
         if let Some(note) = words::without_address(&found.without_address) {
             self.tell(id, &note);
         }
-        let none = found.all.is_empty() && found.refused.is_empty() && found.without_address.is_empty();
+        let none =
+            found.all.is_empty() && found.refused.is_empty() && found.without_address.is_empty();
         if none && matches!(spec.source, Source::Nodes(_)) {
             self.tell(id, &words::no_node());
         }
@@ -219,7 +244,12 @@ impl Worker {
     }
 
     /// Publishes nothing of a Service that cannot be.
-    async fn refuse(&self, key: &Key, owner: &Owner, published: &[Published]) -> Result<(), Unfinished> {
+    async fn refuse(
+        &self,
+        key: &Key,
+        owner: &Owner,
+        published: &[Published],
+    ) -> Result<(), Unfinished> {
         self.probes.end(key);
         self.board.forget(key);
         let share = Share {
@@ -234,14 +264,20 @@ impl Worker {
         Ok(())
     }
 
-    async fn write(&self, owner: &Owner, id: &Identity, write: &super::slices::Write) -> Result<(), Unfinished> {
+    async fn write(
+        &self,
+        owner: &Owner,
+        id: &Identity,
+        write: &super::slices::Write,
+    ) -> Result<(), Unfinished> {
         match self.writer.write(&owner.namespace, write).await {
             Ok(Written::There(slice)) => {
                 self.index.observe(&slice);
                 Ok(())
             }
             Ok(Written::Gone(name, uid)) => {
-                self.index.forget(&format!("{}/{name}", owner.namespace), &uid);
+                self.index
+                    .forget(&format!("{}/{name}", owner.namespace), &uid);
                 Ok(())
             }
             Err(WriteError::NotLeading) => Err(Unfinished::Deposed),
@@ -279,11 +315,19 @@ impl Worker {
                     self.tell(id, &note);
                 }
             }
-            Err(error) => tracing::debug!(error = %Chain(&error), "cannot look for other EndpointSlices"),
+            Err(error) => {
+                tracing::debug!(error = %Chain(&error), "cannot look for other EndpointSlices")
+            }
         }
     }
 
-    fn share(&self, key: &Key, wanted: &[super::endpoints::Endpoint], found: &Candidates, _: &Standing) {
+    fn share(
+        &self,
+        key: &Key,
+        wanted: &[super::endpoints::Endpoint],
+        found: &Candidates,
+        _: &Standing,
+    ) {
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         let ready = wanted.iter().filter(|one| one.serving).count();
         let mut endpoints = [0; 3];
@@ -304,9 +348,13 @@ impl Worker {
 
 /// Whether each published address of this Service serves, by what its slices say.
 fn serving(owner: &Owner, published: &[Published]) -> BTreeMap<IpAddr, bool> {
-    let ours = published.iter().filter(|slice| slice.owner_uid == *owner.uid);
+    let ours = published
+        .iter()
+        .filter(|slice| slice.owner_uid == *owner.uid);
     let endpoints = ours.flat_map(|slice| &slice.endpoints);
-    endpoints.map(|endpoint| (endpoint.address, endpoint.serving)).collect()
+    endpoints
+        .map(|endpoint| (endpoint.address, endpoint.serving))
+        .collect()
 }
 
 fn identity(service: &Service) -> Option<(Owner, Identity)> {

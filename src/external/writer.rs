@@ -79,10 +79,14 @@ impl Writer {
             ..PostParams::default()
         };
         let written = match write {
-            Write::Create(slice) => self.timed(Request::CreateSlice, slices.create(&params, slice)).await?,
+            Write::Create(slice) => {
+                self.timed(Request::CreateSlice, slices.create(&params, slice))
+                    .await?
+            }
             Write::Update(slice) => {
                 let name = slice.metadata.name.as_deref().unwrap_or_default();
-                self.timed(Request::UpdateSlice, slices.replace(name, &params, slice)).await?
+                self.timed(Request::UpdateSlice, slices.replace(name, &params, slice))
+                    .await?
             }
             Write::Delete(name, uid, version) => {
                 let params = DeleteParams {
@@ -92,7 +96,8 @@ impl Writer {
                     }),
                     ..DeleteParams::default()
                 };
-                self.timed(Request::DeleteSlice, slices.delete(name, &params)).await?;
+                self.timed(Request::DeleteSlice, slices.delete(name, &params))
+                    .await?;
                 return Ok(Written::Gone(name.clone(), uid.clone()));
             }
         };
@@ -100,7 +105,11 @@ impl Writer {
     }
 
     /// The names of a Service's slices that are not ours, and who manages each; some of them.
-    pub async fn foreign(&self, namespace: &str, service: &str) -> Result<Vec<(String, Option<String>)>, WriteError> {
+    pub async fn foreign(
+        &self,
+        namespace: &str,
+        service: &str,
+    ) -> Result<Vec<(String, Option<String>)>, WriteError> {
         foreign(&self.client, &self.metrics, namespace, service).await
     }
 }
@@ -112,20 +121,34 @@ async fn foreign(
     service: &str,
 ) -> Result<Vec<(String, Option<String>)>, WriteError> {
     let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), namespace);
-    let listed = tokio::time::timeout(TIMEOUT, slices.list_metadata(&foreign_params(service))).await;
+    let listed =
+        tokio::time::timeout(TIMEOUT, slices.list_metadata(&foreign_params(service))).await;
     let listed = listed.map_err(|_| WriteError::Timeout)?;
     metrics.request(Request::List, &listed);
-    Ok(listed?.items.into_iter().map(|slice| named(slice.metadata)).collect())
+    Ok(listed?
+        .items
+        .into_iter()
+        .map(|slice| named(slice.metadata))
+        .collect())
 }
 
 /// How to list a Service's slices that are not ours.
 pub fn foreign_params(service: &str) -> ListParams {
-    let selector = format!("{}={service},{}!={}", label::SERVICE_NAME, label::MANAGED_BY, label::MANAGED_BY_US);
+    let selector = format!(
+        "{}={service},{}!={}",
+        label::SERVICE_NAME,
+        label::MANAGED_BY,
+        label::MANAGED_BY_US
+    );
     ListParams::default().labels(&selector).limit(FOREIGN)
 }
 
 /// The name of a slice, and who manages it.
-pub fn named(metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta) -> (String, Option<String>) {
-    let by = metadata.labels.and_then(|mut labels| labels.remove(label::MANAGED_BY));
+pub fn named(
+    metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
+) -> (String, Option<String>) {
+    let by = metadata
+        .labels
+        .and_then(|mut labels| labels.remove(label::MANAGED_BY));
     (metadata.name.unwrap_or_default(), by)
 }
