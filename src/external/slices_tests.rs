@@ -92,7 +92,7 @@ fn a_slice_is_what_the_api_asks_for() {
     );
     assert_eq!(
         slice.metadata.name.as_deref(),
-        Some("albums-external-f4b15767-ipv4-0")
+        Some("albums-external-c405574c-ipv4-0")
     );
     let conditions = slice.endpoints[0].conditions.as_ref().unwrap();
     assert_eq!(

@@ -28,7 +28,7 @@ use crate::cluster::failure::Failure;
 use crate::plan::sheet::Refusal;
 
 /// Between a change and the turn for it: those that come with it are one write.
-const SETTLE: Duration = Duration::from_millis(50);
+const SETTLE: Duration = Duration::from_millis(150);
 /// Between two looks for other people's slices of a Service, which nobody watches.
 pub const LOOK: Duration = Duration::from_secs(300);
 /// How long a worker sleeps that found that this instance leads no longer.

@@ -152,6 +152,11 @@ impl Program {
         is_ready(self.http)
     }
 
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.server.as_ref().unwrap().pid()
+    }
+
     /// The port of `/readyz`.
     pub fn http(&self) -> u16 {
         self.http
