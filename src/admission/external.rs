@@ -3,19 +3,24 @@
 //! The rules are those of [`crate::external`], which the controller goes by again: a Service may be
 //! written while the webhook is away, and what a namespace allows may change later.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{Api, Client};
+use serde_json::Value;
 
 use super::answer::Verdict;
+use super::offline::UNKNOWN_UID;
 use super::review::{Door, Object, Review};
 use crate::cluster::is_plain;
+use crate::external::endpoints::{Allowed, candidates, endpoints};
 use crate::external::ranges::Ranges;
 use crate::external::reach::{self, Fault};
-use crate::external::spec::{Asked, Source, Spec, asked, forbidden, read};
+use crate::external::slices::{Owner, Write, writes};
+use crate::external::spec::{Asked, Family, Source, Spec, asked, forbidden, read};
 use crate::external::words;
 use crate::external::writer::{foreign_params, named};
 use crate::names::{external as key, label};
@@ -91,6 +96,46 @@ fn not_allowed(spec: &Spec, allowed: &[Cidr]) -> Vec<Problem> {
         }],
         Source::Nodes(_) => Vec::new(),
     }
+}
+
+/// The same without a cluster: the verdict on an external Service, and its EndpointSlices before any
+/// probe. Of nodes only a cluster knows. `None`: the Service is not external.
+pub(super) fn offline(object: &Value, namespace: &Namespace) -> Option<(Verdict, Vec<Value>)> {
+    let service: Service = match serde_json::from_value(object.clone()) {
+        Ok(service) => service,
+        Err(_) => return Some((review(&object.to_string(), namespace), Vec::new())),
+    };
+    if asked(&service) == Asked::No {
+        return None;
+    }
+    let spec = match spec_of(&service, namespace) {
+        Ok(spec) => spec?,
+        Err(verdict) => return Some((*verdict, Vec::new())),
+    };
+    let text = |text: Option<&String>| text.map_or("", String::as_str).into();
+    let owner = Owner {
+        namespace: text(service.metadata.namespace.as_ref()),
+        name: text(service.metadata.name.as_ref()),
+        uid: service
+            .metadata
+            .uid
+            .as_deref()
+            .unwrap_or(UNKNOWN_UID)
+            .into(),
+    };
+    let everything = Family::ALL.map(Family::everything);
+    let found = candidates(&spec, std::iter::empty(), Allowed::Cidrs(&everything), &[]);
+    let wanted = endpoints(&spec, &found.all, |_| false, &BTreeSet::new());
+    let slices = writes(&owner, &spec.ports, &wanted, &[]);
+    let slices = slices.into_iter().filter_map(|write| match write {
+        Write::Create(mut slice) => {
+            slice.metadata.namespace = service.metadata.namespace.clone();
+            serde_json::to_value(slice).ok()
+        }
+        _ => None,
+    });
+    let verdict = Verdict::allow(Outcome::Allowed, Reason::None);
+    Some((verdict.with_warnings(spec.warnings), slices.collect()))
 }
 
 /// What has to be known of the cluster besides.

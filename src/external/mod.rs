@@ -19,6 +19,8 @@
 //! - [`worker`]: one turn for one Service; [`writer`]: its requests; [`words`]: its Events.
 //! - [`probe`]: one attempt; [`prober`]: all of them, so many at a time; [`board`]: what came of them.
 //! - [`metrics`]: what is counted.
+//!
+//! For people: [`look`], a Service at a glance.
 
 pub mod board;
 pub mod controller;
@@ -26,6 +28,7 @@ pub mod endpoints;
 pub mod grammar;
 pub mod health;
 pub mod index;
+pub mod look;
 pub mod metrics;
 pub mod node;
 pub mod probe;

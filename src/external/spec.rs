@@ -14,6 +14,7 @@ use super::reach;
 use crate::names::{PREFIX, external as key, label};
 use crate::plan::reason::Reason;
 use crate::plan::sheet::Problem;
+use crate::policy::Cidr;
 
 /// An address family, as EndpointSlices name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +35,14 @@ impl Family {
             Self::V4
         } else {
             Self::V6
+        }
+    }
+
+    /// The network of all its addresses.
+    pub fn everything(self) -> Cidr {
+        match self {
+            Self::V4 => ipnet::Ipv4Net::default().into(),
+            Self::V6 => ipnet::Ipv6Net::default().into(),
         }
     }
 

@@ -48,7 +48,7 @@ impl Change {
 }
 
 /// Names some of a list.
-fn some<T: ToString>(all: &[T]) -> String {
+pub(super) fn some<T: ToString>(all: &[T]) -> String {
     let mut named: Vec<_> = all.iter().take(NAMED).map(ToString::to_string).collect();
     if all.len() > NAMED {
         named.push(format!("{} more", all.len() - NAMED));

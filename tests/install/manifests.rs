@@ -14,7 +14,7 @@ use crate::support::install::HOME;
 use crate::{PATIENCE, wait_until};
 
 /// Components that need nothing but CRDs, and those.
-const COMPONENTS: &[&str] = &["monitoring", "grafana", "anchor-metrics"];
+const COMPONENTS: &[&str] = &["monitoring", "grafana", "anchor-metrics", "external"];
 
 /// Every manifest, component and example as the API server takes it: nothing unknown in it, no warning. Needs the
 /// namespace, and all CRDs.

@@ -153,6 +153,7 @@ impl Program {
     }
 
     /// The process.
+    #[allow(dead_code, reason = "only who measures it asks")]
     pub fn pid(&self) -> u32 {
         self.server.as_ref().unwrap().pid()
     }
