@@ -137,54 +137,49 @@ pub fn refused(refusal: &Refusal) -> Note {
 pub fn refused_addresses(
     refused: &[(IpAddr, Option<String>, Fault)],
     allowed: &[Cidr],
-) -> Option<Note> {
-    let (_, _, first) = refused.first()?;
-    let named: Vec<_> = refused
-        .iter()
-        .map(|(address, node, _)| match node {
+) -> Option<String> {
+    let mut of_fault: Vec<(&Fault, Vec<String>)> = Vec::new();
+    for (address, node, fault) in refused {
+        let named = match node {
             Some(node) => format!("{address} (node {node})"),
             None => address.to_string(),
-        })
-        .collect();
-    Some(Note::warning(
-        Reason::ExternalRefused,
-        format!("Not published: {}: {}", some(&named), first.tell(allowed)),
-    ))
+        };
+        match of_fault.iter_mut().find(|(known, _)| *known == fault) {
+            Some((_, all)) => all.push(named),
+            None => of_fault.push((fault, vec![named])),
+        }
+    }
+    let sentences = of_fault
+        .iter()
+        .map(|(fault, named)| format!("Not published: {}: {}", some(named), fault.tell(allowed)));
+    let sentences: Vec<_> = sentences.collect();
+    (!sentences.is_empty()).then(|| sentences.join(". "))
 }
 
 /// The namespace's policy cannot be read.
-pub fn invalid_namespace(errors: &str) -> Note {
-    Note::warning(
-        Reason::ExternalRefused,
-        format!(
-            "The namespace's native-host policy is invalid, so {} is not known: what is published stays, nothing is added, \
-             until it is mended: {errors}",
-            policy::EXTERNAL_CIDRS
-        ),
+pub fn invalid_namespace(errors: &str) -> String {
+    format!(
+        "The namespace's native-host policy is invalid, so {} is not known: what is published stays, \
+         nothing is added, until it is mended: {errors}",
+        policy::EXTERNAL_CIDRS
     )
 }
 
 /// Nodes that are selected and have no address to publish.
-pub fn without_address(nodes: &[String]) -> Option<Note> {
+pub fn without_address(nodes: &[String]) -> Option<String> {
     (!nodes.is_empty()).then(|| {
-        Note::warning(
-            Reason::ExternalRefused,
-            format!(
-                "Not published: node {}: its status has no InternalIP of the Service's address families",
-                some(nodes)
-            ),
+        format!(
+            "Not published: node {}: its status has no InternalIP of the Service's address families",
+            some(nodes)
         )
     })
 }
 
 /// No node is selected.
-pub fn no_node() -> Note {
-    Note::warning(
-        Reason::ExternalRefused,
-        format!(
-            "No node has the labels that {} asks for",
-            crate::names::external::NODES
-        ),
+pub fn no_node() -> String {
+    format!(
+        "No node has the labels that {} asks for",
+        crate::names::external::NODES
     )
 }
 

@@ -126,3 +126,25 @@ fn other_peoples_slices_are_named_with_the_way_out() {
             && text.contains("kubectl delete endpointslice albums-x")
     );
 }
+
+#[test]
+fn each_reason_is_said_once_with_those_it_is_about() {
+    assert_eq!(refused_addresses(&[], &[]), None);
+    let cluster = "10.244.0.0/16".parse().unwrap();
+    let refused = [
+        (ip(1), None, Fault::NotAllowed),
+        (ip(2), Some("win-2".into()), Fault::OfCluster(cluster)),
+        (ip(3), None, Fault::NotAllowed),
+    ];
+    let allowed = ["172.19.2.0/24".parse().unwrap()];
+    let text = refused_addresses(&refused, &allowed).unwrap();
+    let parts: Vec<_> = text.split(". ").collect();
+    assert!(
+        parts[0].starts_with("Not published: 172.19.1.1, 172.19.1.3: lies in none of the networks"),
+        "{text}"
+    );
+    assert!(
+        parts[1].starts_with("Not published: 172.19.1.2 (node win-2): lies in 10.244.0.0/16"),
+        "{text}"
+    );
+}

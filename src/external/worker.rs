@@ -199,27 +199,27 @@ impl Worker {
     ) -> Candidates {
         let (nodes, cluster) = (self.index.nodes(), self.ranges.all());
         let nodes = nodes.iter().map(|node| &**node);
-        let found = match rails {
+        let (found, mut said) = match rails {
             Rails::Cidrs(cidrs) => {
                 let found = candidates(spec, nodes, Allowed::Cidrs(cidrs), &cluster);
-                if let Some(note) = words::refused_addresses(&found.refused, cidrs) {
-                    self.tell(id, &note);
-                }
-                found
+                let said = words::refused_addresses(&found.refused, cidrs);
+                (found, said.into_iter().collect())
             }
             Rails::Invalid(errors) => {
-                self.tell(id, &words::invalid_namespace(errors));
                 let there = serving.keys().copied().collect();
-                candidates(spec, nodes, Allowed::AsPublished(&there), &cluster)
+                let found = candidates(spec, nodes, Allowed::AsPublished(&there), &cluster);
+                (found, vec![words::invalid_namespace(errors)])
             }
         };
-        if let Some(note) = words::without_address(&found.without_address) {
-            self.tell(id, &note);
-        }
+        said.extend(words::without_address(&found.without_address));
         let none =
             found.all.is_empty() && found.refused.is_empty() && found.without_address.is_empty();
         if none && matches!(spec.source, Source::Nodes(_)) {
-            self.tell(id, &words::no_node());
+            said.push(words::no_node());
+        }
+        if !said.is_empty() {
+            // One Event: two of one reason would take turns in being new.
+            self.tell(id, &Note::warning(Reason::ExternalRefused, said.join(". ")));
         }
         found
     }

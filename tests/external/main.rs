@@ -13,6 +13,7 @@
 #[allow(dead_code, reason = "the tests of faults use all of it")]
 mod admin;
 mod client;
+mod examples;
 mod families;
 mod leader;
 mod life;

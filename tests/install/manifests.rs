@@ -80,6 +80,10 @@ fn prepare(plane: &ControlPlane, examples: &[PathBuf]) {
 fn yaml_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        // Nobody answers the webhook here that has to admit these; tests/external applies them.
+        if path.ends_with("examples/external") {
+            continue;
+        }
         if path.is_dir() {
             yaml_files(&path, found);
         } else if path
