@@ -95,7 +95,11 @@ impl External {
 
         let (index, metrics) = sink(&self.index);
         let slices: Api<EndpointSlice> = Api::all(client.clone());
-        let ours = everything().labels(&format!("{}={}", label::MANAGED_BY, label::MANAGED_BY_US));
+        let ours = everything().labels(&format!(
+            "{}={}",
+            label::SLICE_MANAGED_BY,
+            label::SLICE_MANAGED_BY_US
+        ));
         let take = move |event| index.take_slice(event);
         tasks.spawn(follow(
             "endpoint slices",

@@ -28,7 +28,7 @@ fn slice(name: &str, service: &str, version: &str, address: &str) -> EndpointSli
     of(json!({
         "metadata": {
             "namespace": "shop", "name": name, "uid": name, "resourceVersion": version,
-            "labels": {label::MANAGED_BY: label::MANAGED_BY_US, label::SERVICE_NAME: service},
+            "labels": {label::SLICE_MANAGED_BY: label::SLICE_MANAGED_BY_US, label::SERVICE_NAME: service},
             "ownerReferences": [{"apiVersion": "v1", "kind": "Service", "name": service, "uid": service, "controller": true}],
         },
         "addressType": "IPv4",

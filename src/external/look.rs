@@ -62,9 +62,9 @@ pub fn look(service: &Service, slices: &[EndpointSlice]) -> Look {
     let ours = |slice: &&EndpointSlice| {
         let labels = slice.metadata.labels.as_ref();
         labels
-            .and_then(|labels| labels.get(label::MANAGED_BY))
+            .and_then(|labels| labels.get(label::SLICE_MANAGED_BY))
             .map(String::as_str)
-            == Some(label::MANAGED_BY_US)
+            == Some(label::SLICE_MANAGED_BY_US)
     };
     let mut endpoints: Vec<_> = slices
         .iter()

@@ -21,7 +21,7 @@ fn slice(name: &str, by: Option<&str>, endpoints: &[(&str, bool)]) -> EndpointSl
         .collect();
     serde_json::from_value(json!({
         "metadata": {"namespace": "shop", "name": name, "uid": name, "resourceVersion": "1",
-            "labels": {label::SERVICE_NAME: "albums", label::MANAGED_BY: by}},
+            "labels": {label::SERVICE_NAME: "albums", label::SLICE_MANAGED_BY: by}},
         "addressType": "IPv4", "endpoints": endpoints,
     }))
     .unwrap()
@@ -31,7 +31,7 @@ fn slice(name: &str, by: Option<&str>, endpoints: &[(&str, bool)]) -> EndpointSl
 fn a_row_says_what_is_ready_and_what_is_not() {
     let ours = slice(
         "a",
-        Some(label::MANAGED_BY_US),
+        Some(label::SLICE_MANAGED_BY_US),
         &[("172.19.1.2", false), ("172.19.1.1", true)],
     );
     let row = Row::of(&service("172.19.1.1,172.19.1.2,172.19.1.3"), &[ours]);
@@ -41,7 +41,11 @@ fn a_row_says_what_is_ready_and_what_is_not() {
     );
     assert_eq!(row.addresses[0].ip.to_string(), "172.19.1.1");
     assert_eq!(row.why, "not published: 172.19.1.3; not ready: 172.19.1.2");
-    let well = slice("a", Some(label::MANAGED_BY_US), &[("172.19.1.1", true)]);
+    let well = slice(
+        "a",
+        Some(label::SLICE_MANAGED_BY_US),
+        &[("172.19.1.1", true)],
+    );
     assert_eq!(Row::of(&service("172.19.1.1"), &[well]).why, "");
 }
 
@@ -82,7 +86,7 @@ fn each_service_has_its_own_slices() {
     };
     let slices = vec![slice(
         "a",
-        Some(label::MANAGED_BY_US),
+        Some(label::SLICE_MANAGED_BY_US),
         &[("172.19.1.1", true)],
     )];
     let rows = rows(&[service("172.19.1.1"), other], slices);

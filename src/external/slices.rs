@@ -58,7 +58,7 @@ impl Published {
         let metadata = &slice.metadata;
         let labels = metadata.labels.as_ref();
         let named = labels.and_then(|labels| labels.get(label::SERVICE_NAME));
-        let managed = labels.and_then(|labels| labels.get(label::MANAGED_BY));
+        let managed = labels.and_then(|labels| labels.get(label::SLICE_MANAGED_BY));
         let owner = metadata
             .owner_references
             .as_deref()
@@ -72,7 +72,7 @@ impl Published {
             name: metadata.name.clone()?,
             uid: metadata.uid.clone()?,
             version: metadata.resource_version.clone()?,
-            sound: managed.is_some_and(|by| by == label::MANAGED_BY_US)
+            sound: managed.is_some_and(|by| by == label::SLICE_MANAGED_BY_US)
                 && owner.is_some_and(|owner| {
                     owner.kind == "Service"
                         && owner.controller == Some(true)
@@ -279,8 +279,8 @@ fn manifest(
     let labels = [
         (label::SERVICE_NAME.to_owned(), owner.name.to_string()),
         (
-            label::MANAGED_BY.to_owned(),
-            label::MANAGED_BY_US.to_owned(),
+            label::SLICE_MANAGED_BY.to_owned(),
+            label::SLICE_MANAGED_BY_US.to_owned(),
         ),
     ];
     EndpointSlice {

@@ -84,7 +84,7 @@ fn a_slice_is_what_the_api_asks_for() {
     assert_eq!(slice.address_type, "IPv4");
     let labels = slice.metadata.labels.as_ref().unwrap();
     assert_eq!(labels[label::SERVICE_NAME], "albums");
-    assert_eq!(labels[label::MANAGED_BY], label::MANAGED_BY_US);
+    assert_eq!(labels[label::SLICE_MANAGED_BY], label::SLICE_MANAGED_BY_US);
     let owners = slice.metadata.owner_references.as_ref().unwrap();
     assert_eq!(
         (owners[0].uid.as_str(), owners[0].controller),

@@ -137,8 +137,8 @@ pub fn foreign_params(service: &str) -> ListParams {
     let selector = format!(
         "{}={service},{}!={}",
         label::SERVICE_NAME,
-        label::MANAGED_BY,
-        label::MANAGED_BY_US
+        label::SLICE_MANAGED_BY,
+        label::SLICE_MANAGED_BY_US
     );
     ListParams::default().labels(&selector).limit(FOREIGN)
 }
@@ -149,6 +149,6 @@ pub fn named(
 ) -> (String, Option<String>) {
     let by = metadata
         .labels
-        .and_then(|mut labels| labels.remove(label::MANAGED_BY));
+        .and_then(|mut labels| labels.remove(label::SLICE_MANAGED_BY));
     (metadata.name.unwrap_or_default(), by)
 }

@@ -98,8 +98,8 @@ fn slices_follow_the_service_and_go_with_it() {
     for slice in &slices {
         assert!(slice["endpoints"].as_array().unwrap().len() <= 100);
         assert_eq!(
-            slice["metadata"]["labels"][label::MANAGED_BY],
-            label::MANAGED_BY_US
+            slice["metadata"]["labels"][label::SLICE_MANAGED_BY],
+            label::SLICE_MANAGED_BY_US
         );
         let owner = &slice["metadata"]["ownerReferences"][0];
         assert_eq!(

@@ -78,7 +78,7 @@ fn the_controllers_token_writes_its_own_slices_and_no_others() {
         let mut slice = json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
             "metadata": {"name": "forged", "namespace": namespace,
-                "labels": {label::MANAGED_BY: label::MANAGED_BY_US, label::SERVICE_NAME: "albums"},
+                "labels": {label::SLICE_MANAGED_BY: label::SLICE_MANAGED_BY_US, label::SERVICE_NAME: "albums"},
                 "ownerReferences": [{"apiVersion": "v1", "kind": "Service", "name": "albums", "uid": uid, "controller": true}]},
             "endpoints": [{"addresses": ["10.245.6.2"], "conditions": {"ready": true}}], "ports": [{"port": 8080}],
         });
@@ -97,14 +97,14 @@ fn the_controllers_token_writes_its_own_slices_and_no_others() {
     // The policy takes a moment to be in force.
     wait_until("the policy is in force", PATIENCE, || {
         let said = create(&slice(
-            &json!({"metadata": {"labels": {label::MANAGED_BY: null}}}),
+            &json!({"metadata": {"labels": {label::SLICE_MANAGED_BY: null}}}),
         ));
         said.contains("EndpointSlices of native-host.io and no others")
             .then_some(())
     });
     for (change, expected) in [
         (
-            json!({"metadata": {"labels": {label::MANAGED_BY: "me"}}}),
+            json!({"metadata": {"labels": {label::SLICE_MANAGED_BY: "me"}}}),
             "writes EndpointSlices of native-host.io",
         ),
         (

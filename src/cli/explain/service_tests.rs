@@ -36,7 +36,7 @@ fn slice(endpoints: &[(&str, bool)]) -> EndpointSlice {
         .collect();
     serde_json::from_value(json!({
         "metadata": {"name": "a", "uid": "u", "resourceVersion": "1",
-            "labels": {label::MANAGED_BY: label::MANAGED_BY_US, label::SERVICE_NAME: "albums"}},
+            "labels": {label::SLICE_MANAGED_BY: label::SLICE_MANAGED_BY_US, label::SERVICE_NAME: "albums"}},
         "addressType": "IPv4", "endpoints": endpoints,
     }))
     .unwrap()
