@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Pure: what is wanted, and what is to be written.
-//! - [`spec`]: a Service's annotations and ports, read strictly; [`grammar`]: their values.
+//! - [`spec`]: what a Service asks for; [`reader`]: its annotations and ports, read strictly; [`grammar`]: their values.
 //! - [`reach`]: which addresses may be published at all.
 //! - [`node`]: what is looked at of a node; [`endpoints`]: from addresses, nodes and health to endpoints.
 //! - [`health`]: what probes add up to.
@@ -35,6 +35,7 @@ pub mod probe;
 pub mod prober;
 pub mod ranges;
 pub mod reach;
+pub mod reader;
 pub mod slices;
 pub mod spec;
 pub mod words;

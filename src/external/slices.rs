@@ -235,8 +235,8 @@ fn contents<'a>(
         if endpoints.is_empty() {
             return all;
         }
-        let free = numbers.by_ref().map(|number| name(owner, family, number));
-        let name = free.filter(|name| !names.contains(name.as_str())).next();
+        let mut free = numbers.by_ref().map(|number| name(owner, family, number));
+        let name = free.find(|name| !names.contains(name.as_str()));
         all.push(Content {
             name: name.unwrap_or_default(),
             known: None,

@@ -165,9 +165,12 @@ fn each_family_has_slices_of_its_own() {
 
 fn endpoints() -> impl Strategy<Value = Vec<Endpoint>> {
     prop::collection::btree_map((any::<bool>(), 0u16..400), any::<bool>(), 0..330).prop_map(|all| {
-        let address = |(six, n): (bool, u16)| match six {
-            true => IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, n]),
-            false => v4(n, true).address,
+        let address = |(six, n): (bool, u16)| {
+            if six {
+                IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, n])
+            } else {
+                v4(n, true).address
+            }
         };
         all.into_iter()
             .map(|(key, ready)| endpoint_at(address(key), ready))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::jiff::Timestamp;
 
-use super::board::{Board, Standing};
+use super::board::Board;
 use super::endpoints::{Allowed, Candidates, candidates, endpoints};
 use super::index::{Index, Rails};
 use super::metrics::{self, Metrics, Share, State};
@@ -185,7 +185,7 @@ impl Worker {
             }
         }
         self.board.are_ready(key, now_ready);
-        self.share(key, &wanted, &found, &standing);
+        self.share(key, &wanted, &found);
         self.look_for_others(key, &owner, &id).await;
         Ok(())
     }
@@ -321,13 +321,7 @@ impl Worker {
         }
     }
 
-    fn share(
-        &self,
-        key: &Key,
-        wanted: &[super::endpoints::Endpoint],
-        found: &Candidates,
-        _: &Standing,
-    ) {
+    fn share(&self, key: &Key, wanted: &[super::endpoints::Endpoint], found: &Candidates) {
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         let ready = wanted.iter().filter(|one| one.serving).count();
         let mut endpoints = [0; 3];

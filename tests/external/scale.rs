@@ -108,9 +108,9 @@ fn two_thousand_addresses_take_bounded_sockets_and_memory() {
     let timeouts = || program().metric("native_host_external_probes_total{outcome=\"timeout\"}");
     // Every dead one has been tried twice.
     wait_until("the dead ones are tried", PATIENCE, || {
-        (timeouts() >= (ADDRESSES * SERVICES / 5 * 2) as f64).then_some(())
+        (timeouts() >= number(ADDRESSES * SERVICES / 5 * 2)).then_some(())
     });
-    assert!(count("ready") >= well as f64);
+    assert!(count("ready") >= number(well));
     let writes = program().metric("native_host_api_requests_total{request=\"update-slice\"}");
     // What this end has not seen closed yet is over at the other.
     let most = most.load(Ordering::SeqCst);
@@ -128,9 +128,14 @@ fn two_thousand_addresses_take_bounded_sockets_and_memory() {
     );
     wait_until("nothing is probed any more", PATIENCE, || {
         world.kubectl(namespace, &["delete", "services", "--all"]);
-        (program().metric("native_host_external_probes_in_flight") <= PLACES as f64).then_some(())
+        (program().metric("native_host_external_probes_in_flight") <= number(PLACES)).then_some(())
     });
     stop.store(true, Ordering::SeqCst);
+}
+
+/// As metrics have it.
+fn number(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap())
 }
 
 /// Open descriptors and KiB of resident memory of a process.
