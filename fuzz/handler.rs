@@ -31,6 +31,7 @@ const POLICIES: [&[(&str, &str)]; 4] = [
         (policy::HEALTH_PORT, "8081"),
         (policy::IP_ENV, "BIND_ADDRESS"),
         (policy::DRAIN_SECONDS, "0"),
+        (policy::EXTERNAL_CIDRS, "172.19.1.0/24,fd00::/8"),
         (policy::ANCHOR_LABELS, "app,team"),
     ],
 ];

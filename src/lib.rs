@@ -7,6 +7,7 @@
 //! - [`plan`]: the pure core; pod and policy in, decision out.
 //! - [`anchor`]: the companion pod that owns the network compartment, and the controller that keeps
 //!   every pair whole.
+//! - [`external`]: Services of processes that Kubernetes does not run: their endpoints and health.
 //! - [`admission`]: `AdmissionReview` in, patch out.
 //! - [`cluster`]: the way to the API server, and watches that outlive every failure.
 //! - [`cli`]: arguments in, one command out; one file a subcommand.
@@ -18,6 +19,7 @@ mod closed_set;
 pub mod cluster;
 #[cfg(test)]
 mod documentation;
+pub mod external;
 pub mod json;
 pub mod names;
 pub mod plan;

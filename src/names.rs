@@ -40,6 +40,8 @@ pub mod label {
     pub const ROLE_ANCHOR: &str = "anchor";
     /// On a Service whose endpoints are processes that Kubernetes does not run.
     pub const EXTERNAL: &str = "native-host.io/external";
+    /// The value of [`EXTERNAL`] that asks for it; `"false"` is as good as no label.
+    pub const EXTERNAL_ON: &str = "true";
 
     /// Labels that only the anchor controller may write.
     pub const RESERVED: [&str; 3] = [ANCHOR, ANCHOR_FOR, ROLE];
@@ -58,6 +60,12 @@ pub mod label {
     pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
     /// The value of [`MANAGED_BY`] on what `native-host policy` wrote.
     pub const MANAGED_BY_POLICY: &str = "native-host-policy";
+    /// On an EndpointSlice: who writes it; nobody else may (KEP-752).
+    pub const SLICE_MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+    /// The value of [`SLICE_MANAGED_BY`] on ours.
+    pub const SLICE_MANAGED_BY_US: &str = "native-host.io";
+    /// The zone of a node (`k8s.io/api/core/v1` well-known labels).
+    pub const ZONE: &str = "topology.kubernetes.io/zone";
     /// On a Namespace: the Pod Security level that refuses pods (KEP-2579).
     pub const POD_SECURITY_ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 }
@@ -144,6 +152,38 @@ pub mod policy {
     pub const EXTERNAL_CIDRS: &str = "native-host.io/external-cidrs";
 }
 
+/// Annotations of an external Service (section 10 of the contract).
+pub mod external {
+    /// IP addresses of the processes.
+    pub const ADDRESSES: &str = "native-host.io/external-addresses";
+    /// Label selector of the nodes that they run on.
+    pub const NODES: &str = "native-host.io/external-nodes";
+    /// What is asked whether a process is well: a URL without a host.
+    pub const PROBE: &str = "native-host.io/external-probe";
+    /// Time from one probe to the next.
+    pub const PROBE_PERIOD: &str = "native-host.io/external-probe-period";
+    /// How long a probe may take.
+    pub const PROBE_TIMEOUT: &str = "native-host.io/external-probe-timeout";
+    /// Failed probes in a row after which an address is not ready.
+    pub const PROBE_FAILURES: &str = "native-host.io/external-probe-failures";
+    /// Passed probes in a row after which it is ready again.
+    pub const PROBE_SUCCESSES: &str = "native-host.io/external-probe-successes";
+    /// Whether the last that were ready stay so when none is.
+    pub const FAIL_OPEN: &str = "native-host.io/external-fail-open";
+
+    /// All of them.
+    pub const ALL: [&str; 8] = [
+        ADDRESSES,
+        NODES,
+        PROBE,
+        PROBE_PERIOD,
+        PROBE_TIMEOUT,
+        PROBE_FAILURES,
+        PROBE_SUCCESSES,
+        FAIL_OPEN,
+    ];
+}
+
 /// Readiness gates (condition types, KEP-580).
 pub mod gate {
     /// On the HP pod: mirrors the anchor's readiness.
@@ -198,6 +238,8 @@ pub mod webhook {
     pub const VALIDATE_PODS: &str = "validate-pods.native-host.io";
     /// Labelled Services, at `/mutate`.
     pub const SERVICES: &str = "services.native-host.io";
+    /// External Services, at `/validate`.
+    pub const EXTERNAL: &str = "external.native-host.io";
     /// Evictions of anchors, at `/evict`.
     pub const EVICTIONS: &str = "evictions.native-host.io";
 }
@@ -225,6 +267,8 @@ pub mod admission_policy {
     pub const BINDINGS: &str = "bindings.native-host.io";
     /// The controller keeps to pairs.
     pub const CONTROLLER: &str = "controller.native-host.io";
+    /// The controller keeps to its EndpointSlices.
+    pub const EXTERNAL: &str = "external.native-host.io";
     /// No HostProcess pod past a namespace's guard rails.
     pub const HOST_PROCESS: &str = "hostprocess.native-host.io";
     /// No container that is added to such a pod.
@@ -233,11 +277,12 @@ pub mod admission_policy {
     pub const SESSIONS: &str = "sessions.native-host.io";
 
     /// All of them.
-    pub const ALL: [&str; 7] = [
+    pub const ALL: [&str; 8] = [
         WORKLOADS,
         ANCHORS,
         BINDINGS,
         CONTROLLER,
+        EXTERNAL,
         HOST_PROCESS,
         DEBUGGING,
         SESSIONS,

@@ -5,6 +5,7 @@
 //! - [`offline`]: the same decisions without a server.
 //! - [`evictions`]: the one kind of review that looks at the cluster first.
 //! - [`authorize`]: who may use an account, where a namespace has it asked.
+//! - `external`: external Services, which are looked at with their surroundings.
 //! - `services`, `namespaces_kind`, `templates`: the objects besides pods.
 //!
 //! Around them, what listens:
@@ -25,6 +26,7 @@ pub mod clients;
 mod connection;
 mod connections;
 pub mod evictions;
+mod external;
 pub mod limits;
 pub mod metrics;
 pub mod namespaces;

@@ -4,7 +4,7 @@
 //! template is rewritten in place, since that is what its pods will be.
 
 use super::answer::{Denial, Verdict, bad_namespace, said};
-use super::{authorize, namespaces_kind, services, templates};
+use super::{authorize, external, namespaces_kind, services, templates};
 use crate::anchor::{self, Owner};
 use crate::json::{Cursor, Patch};
 use crate::names::label;
@@ -16,7 +16,7 @@ use crate::policy::Namespace;
 use serde_json::Value;
 
 /// What stands for a value that only a running cluster knows.
-const UNKNOWN_UID: &str = "00000000-0000-0000-0000-000000000000";
+pub(super) const UNKNOWN_UID: &str = "00000000-0000-0000-0000-000000000000";
 /// The node of a pod that is not bound.
 const UNKNOWN_NODE: &str = "node-of-the-pod";
 
@@ -33,7 +33,7 @@ pub struct Offline {
     pub unasked: Option<String>,
     /// Why it would be refused.
     pub refusal: Option<Denial>,
-    /// The anchors of its pods, as they would be created.
+    /// The anchors of its pods, as they would be created; of an external Service its EndpointSlices.
     pub anchors: Vec<Value>,
 }
 
@@ -78,7 +78,13 @@ pub fn mutate(object: &Value, namespace: &Namespace) -> Result<Offline, OfflineE
     }
     if api_group(object).0.is_empty() && object["kind"] == "Service" {
         let verdict = services::review(&serde_json::to_string(object)?, namespace)?;
-        return conclude(object, verdict);
+        let mut offline = conclude(object, verdict)?;
+        if let Some((verdict, slices)) = external::offline(&offline.object, namespace) {
+            offline.warnings.extend(verdict.warnings);
+            offline.refusal = offline.refusal.or(verdict.denial);
+            offline.anchors = slices;
+        }
+        return Ok(offline);
     }
     Ok(Offline {
         object: object.clone(),

@@ -4,7 +4,7 @@
 //! object, as far as rules name it. Nothing is copied but what the answer says.
 
 use super::answer::{self, Answer, Verdict};
-use super::{namespaces_kind, services, templates};
+use super::{external, namespaces_kind, services, templates};
 use crate::json::{Cursor, Error};
 use crate::names::{annotation, label};
 use crate::plan::pod::Pod;
@@ -304,7 +304,9 @@ impl<'a> Review<'a> {
             Door::Mutate => {
                 (self.is_core("Pod") && created) || (self.is_core("Service") && written)
             }
-            Door::Validate => self.is_core("Pod") && created,
+            Door::Validate => {
+                (self.is_core("Pod") && created) || (self.is_core("Service") && written)
+            }
             Door::ValidateTemplates => {
                 written && templates::root(&self.group, &self.kind).is_some()
             }
@@ -322,6 +324,9 @@ impl<'a> Review<'a> {
             (Door::Validate, Object::Pod(pod)) => validate(pod, namespace),
             (Door::Mutate, _) if self.is_core("Service") => {
                 self.with_raw(|raw| services::review(raw, namespace))
+            }
+            (Door::Validate, _) if self.is_core("Service") => {
+                self.with_raw(|raw| Ok(external::review(raw, namespace)))
             }
             (Door::ValidateTemplates, _) => {
                 self.with_raw(|raw| templates::review(&self.group, &self.kind, raw, namespace))

@@ -24,10 +24,12 @@ use super::authorize::{Cluster, Rights, RunAs};
 use super::body::{self, BodyError, Budget};
 use super::connection::{Connection, Phase};
 use super::evictions::{Evictions, Pods};
+use super::external::Surroundings;
 use super::limits::Limits;
 use super::metrics::{Metrics, Refused};
 use super::namespaces::Namespaces;
 use super::review::{Door, Review};
+use crate::external::ranges::Ranges;
 use crate::plan::reason::{Outcome, Reason};
 use crate::policy::{Namespace, Policy};
 
@@ -45,19 +47,26 @@ pub struct Policied {
     flags: Policy,
     evictions: Evictions<Pods>,
     rights: Rights<Cluster>,
+    surroundings: Surroundings,
 }
 
 impl Policied {
-    /// `flags` is what holds where a namespace says nothing; `client` is how pairs are looked at, and
-    /// asked who may use an account.
-    pub fn new(namespaces: Arc<Namespaces>, flags: Policy, client: Option<Client>) -> Self {
+    /// `flags` is what holds where a namespace says nothing; `client` is how pairs and external Services
+    /// are looked at, and asked who may use an account; `ranges` is the cluster's own networks.
+    pub fn new(
+        namespaces: Arc<Namespaces>,
+        flags: Policy,
+        client: Option<Client>,
+        ranges: Arc<Ranges>,
+    ) -> Self {
         let none = std::iter::empty;
         Policied {
             namespaces,
             defaults: Arc::new(Namespace::read(&flags, none(), none())),
             flags,
             evictions: Evictions::new(client.clone().map(Pods::new)),
-            rights: Rights::new(client.map(Cluster::new)),
+            rights: Rights::new(client.clone().map(Cluster::new)),
+            surroundings: Surroundings::new(ranges, client),
         }
     }
 }
@@ -98,7 +107,10 @@ impl Reviews for Policied {
         if edited_since && let Some(other) = self.by_neighbours(&review, name).await {
             verdict = other;
         }
-        if verdict.outcome == Outcome::Allowed
+        if verdict.outcome == Outcome::Allowed && Surroundings::concern(&review) {
+            // On the heap, as evictions are.
+            verdict = Box::pin(self.surroundings.review(verdict, &review, name)).await;
+        } else if verdict.outcome == Outcome::Allowed
             && let Some(run_as) = RunAs::asked(&review, &namespace)
         {
             // On the heap, as evictions are: most namespaces ask nobody.

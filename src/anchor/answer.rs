@@ -76,6 +76,16 @@ closed_set! {
         Ownerless = "AnchorWithoutOwner",
         /// None of a namespace's workloads is admitted.
         InvalidPolicy = "InvalidPolicy",
+        /// An external Service, or an address of it, is not published.
+        ExternalRefused = "ExternalRefused",
+        /// Addresses of an external Service are ready.
+        ExternalReady = "ExternalReady",
+        /// Addresses of an external Service are not ready any more.
+        ExternalDown = "ExternalDown",
+        /// Addresses of an external Service came or went.
+        ExternalChanged = "ExternalChanged",
+        /// An EndpointSlice of an external Service is somebody else's.
+        ForeignSlice = "ForeignEndpointSlice",
     }
 }
 

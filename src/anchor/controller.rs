@@ -24,6 +24,7 @@ use super::slim::SlimPod;
 use super::worker::Worker;
 use super::writer::Writer;
 use crate::cluster::follow::{Sink, everything, follow};
+use crate::external::controller::External;
 use crate::names::label;
 use crate::policy::Policy;
 
@@ -56,6 +57,7 @@ pub struct Controller {
     index: Arc<Index>,
     queue: Arc<Queue>,
     metrics: Arc<Metrics>,
+    external: Arc<External>,
 }
 
 /// A watch's events on their way to the index.
@@ -77,13 +79,14 @@ impl Sink<SlimPod> for Watched {
 
 impl Controller {
     /// Does nothing until it is run.
-    pub fn new(settings: Settings, metrics: Arc<Metrics>) -> Self {
+    pub fn new(settings: Settings, metrics: Arc<Metrics>, external: Arc<External>) -> Self {
         let queue = Arc::new(Queue::default());
         Controller {
             settings,
             index: Arc::new(Index::new(Arc::clone(&queue), Arc::clone(&metrics))),
             queue,
             metrics,
+            external,
         }
     }
 
@@ -99,22 +102,23 @@ impl Controller {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.follow(&client, Side::Hp));
         tasks.spawn(self.follow(&client, Side::Anchor));
+        self.external.follow(&client, &mut tasks);
         let election = {
             let (fence, client, stop) = (Arc::clone(&fence), client.clone(), stop.clone());
             let election = self.settings.election.clone();
             tokio::spawn(async move { election.run(client, &fence, leads, stop).await })
         };
         // It remembers what was said beyond a term: a renewal that comes late ends one for a moment.
-        let identity = self.settings.election.identity.clone();
-        let metrics = Arc::clone(&self.metrics);
-        let events = Events::start(client.clone(), identity, Arc::clone(&fence), metrics);
-        let events = Arc::new(events);
+        let events = self.events(&client, &fence);
+        // With a rate of its own: addresses that come and go must not keep pairs from being spoken of.
+        let external = self.events(&client, &fence);
         let mut synced = self.index.synced();
         loop {
             let turn = async {
                 leading.wait_for(|leads| *leads).await.ok()?;
                 synced.wait_for(|synced| *synced).await.ok()?;
-                self.lead(&client, &fence, &events, &mut leading).await;
+                self.lead(&client, &fence, [&events, &external], &mut leading)
+                    .await;
                 Some(())
             };
             tokio::select! {
@@ -126,6 +130,12 @@ impl Controller {
         self.metrics.leader.set(0);
         // It gives the Lease back; the watches just end.
         let _ = election.await;
+    }
+
+    fn events(&self, client: &Client, fence: &SharedFence) -> Arc<Events> {
+        let identity = self.settings.election.identity.clone();
+        let (fence, metrics) = (Arc::clone(fence), Arc::clone(&self.metrics));
+        Arc::new(Events::start(client.clone(), identity, fence, metrics))
     }
 
     fn follow(&self, client: &Client, side: Side) -> impl Future<Output = ()> + Send + 'static {
@@ -156,7 +166,7 @@ impl Controller {
         &self,
         client: &Client,
         fence: &SharedFence,
-        events: &Arc<Events>,
+        [events, external]: [&Arc<Events>; 2],
         leading: &mut watch::Receiver<bool>,
     ) {
         tracing::info!("leading");
@@ -194,6 +204,12 @@ impl Controller {
         );
         workers.spawn(finder.run());
         workers.spawn(auditor.run());
+        workers.spawn(Arc::clone(&self.external).lead(
+            client.clone(),
+            Arc::clone(fence),
+            Arc::clone(external),
+            Arc::clone(&self.metrics),
+        ));
         let _ = leading.wait_for(|leads| !*leads).await;
         tracing::warn!("leading no longer");
         workers.shutdown().await;

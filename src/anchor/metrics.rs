@@ -29,9 +29,15 @@ closed_set! {
         Replace = "delete-pod",
         /// Reads a pod.
         Read = "read",
+        /// Creates an EndpointSlice of an external Service.
+        CreateSlice = "create-slice",
+        /// Writes one.
+        UpdateSlice = "update-slice",
+        /// Deletes one.
+        DeleteSlice = "delete-slice",
         /// Writes an Event.
         Event = "event",
-        /// Lists what may miss anchors, a page at a time.
+        /// Lists what may miss anchors, or an external Service's EndpointSlices, a page at a time.
         List = "list",
     }
 }

@@ -16,6 +16,9 @@ use crate::anchor::leadership::{Election, SHORTEST_LEASE_SECONDS, identity};
 use crate::anchor::metrics;
 use crate::anchor::rules::Rules;
 use crate::cluster;
+use crate::external::controller::External;
+use crate::external::metrics as external;
+use crate::external::ranges::Ranges;
 use crate::names::LEASE;
 use crate::policy::Policy;
 
@@ -90,9 +93,13 @@ impl ControllerArgs {
         kubeconfig: Option<&Path>,
         flags: Arc<Policy>,
         server: &Metrics,
+        (ranges, probes): (Arc<Ranges>, u16),
     ) -> Result<Running, ServeError> {
         let counters =
             metrics::Metrics::new(server).map_err(|e| ServeError::Metrics(e.to_string()))?;
+        let external =
+            external::Metrics::new(server).map_err(|e| ServeError::Metrics(e.to_string()))?;
+        let external = External::new(ranges, Arc::clone(&flags), probes, Arc::new(external));
         let (kubeconfig, args) = (kubeconfig.map(Path::to_owned), self.clone());
         let (stop, stopped) = watch::channel(false);
         let (end, ended) = oneshot::channel();
@@ -112,7 +119,11 @@ impl ControllerArgs {
             };
             let namespace = args.lease_namespace.clone();
             let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
-            let controller = Controller::new(args.settings(namespace, flags), Arc::new(counters));
+            let controller = Controller::new(
+                args.settings(namespace, flags),
+                Arc::new(counters),
+                Arc::new(external),
+            );
             let _ = started.send(Ok(controller.synced()));
             controller.run(client, stopped).await;
         };

@@ -7,6 +7,7 @@ pub mod check;
 mod connection;
 pub mod controller;
 pub mod explain;
+pub mod external_args;
 pub mod inject;
 pub mod logging;
 pub mod policy;

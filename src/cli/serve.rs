@@ -20,6 +20,7 @@ use crate::admission::server::{BindError, Drained};
 use crate::admission::shared_authority::{Keeper, SharedError, first_pair};
 use crate::admission::tls::{self, TlsError};
 use crate::cluster::{self, ClientError};
+use crate::external::ranges::{self, Ranges};
 use crate::policy::Policy;
 
 /// How often files are looked at for a change.
@@ -107,8 +108,9 @@ async fn serve(args: ServeArgs, flags: Policy, log: &Log) -> Result<Drained, Ser
     let metrics = Arc::new(Metrics::new().map_err(|e| ServeError::Metrics(e.to_string()))?);
     let mut readiness = Readiness::new(Arc::clone(&metrics));
     let defaults = Arc::new(flags.clone());
+    let ranges = Arc::new(Ranges::new(args.external.cluster_cidrs.clone()));
     let reviews = if args.webhook {
-        Some(reviews(&args, flags, &metrics, &mut readiness).await?)
+        Some(reviews(&args, flags, &metrics, &mut readiness, &ranges).await?)
     } else {
         None
     };
@@ -116,7 +118,12 @@ async fn serve(args: ServeArgs, flags: Policy, log: &Log) -> Result<Drained, Ser
     let controller = if args.controller && !args.no_cluster {
         Some(
             args.anchors
-                .start(args.kubeconfig.as_deref(), defaults, &metrics)
+                .start(
+                    args.kubeconfig.as_deref(),
+                    defaults,
+                    &metrics,
+                    (ranges, args.external.external_probes),
+                )
                 .await?,
         )
     } else {
@@ -185,6 +192,7 @@ async fn reviews(
     flags: Policy,
     metrics: &Arc<Metrics>,
     readiness: &mut Readiness,
+    ranges: &Arc<Ranges>,
 ) -> Result<(Policied, Arc<rustls::ServerConfig>), ServeError> {
     let client = if args.no_cluster {
         None
@@ -200,7 +208,12 @@ async fn reviews(
     let namespaces = namespaces(args, flags.clone(), metrics, client.clone())?;
     let known = Arc::clone(&namespaces);
     readiness.add("namespaces", move || known.ready());
-    Ok((Policied::new(namespaces, flags, client), tls))
+    if let Some(client) = client.clone().filter(|_| !args.controller) {
+        // Where there is a controller, it does this.
+        tokio::spawn(ranges::follow_services(client, Arc::clone(ranges)));
+    }
+    let ranges = Arc::clone(ranges);
+    Ok((Policied::new(namespaces, flags, client, ranges), tls))
 }
 
 /// The first pair, and the task that brings the next ones.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{ArgAction, ArgGroup, Args};
 
 use super::controller::ControllerArgs;
+use super::external_args::ExternalArgs;
 use super::logging::LogFormat;
 use crate::admission::limits::Limits;
 use crate::admission::server::{Config, Shutdown};
@@ -72,6 +73,10 @@ pub struct ServeArgs {
     /// How the controller works.
     #[command(flatten)]
     pub anchors: ControllerArgs,
+
+    /// What external Services may point at, and how they are probed.
+    #[command(flatten)]
+    pub external: ExternalArgs,
 
     /// Largest request body, in bytes; beyond it 413.
     #[arg(long, value_name = "BYTES", default_value_t = Limits::default().body, help_heading = LIMITS)]

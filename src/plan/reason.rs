@@ -63,6 +63,10 @@ closed_set! {
         Placement = "placement",
         /// Another injector's proxy is in the pod.
         Mesh = "mesh",
+        /// An external Service asks for what cannot be published or probed.
+        External = "external",
+        /// An external Service points at an address that is not allowed.
+        ExternalAddress = "external-address",
         /// The pod carries a marker that does not fit it.
         Marker = "marker",
         /// The pod is not what admission made of it.

@@ -40,6 +40,15 @@ pub use value::PortRef;
 use error::Errors;
 use value::closest;
 
+/// Reads a network in CIDR notation, as strictly as in an annotation.
+///
+/// # Errors
+/// What is wrong with it, and what was expected.
+pub fn parse_cidr(text: &str) -> Result<Cidr, String> {
+    let expected = "Expected a network in CIDR notation, for example \"10.244.0.0/16\"";
+    value::cidr(text.trim()).map_err(|why| format!("{} {expected}", why.sentence(text)))
+}
+
 /// Everything that policy decides, each key with its value in force.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {

@@ -152,6 +152,12 @@ impl Program {
         is_ready(self.http)
     }
 
+    /// The process.
+    #[allow(dead_code, reason = "only who measures it asks")]
+    pub fn pid(&self) -> u32 {
+        self.server.as_ref().unwrap().pid()
+    }
+
     /// The port of `/readyz`.
     pub fn http(&self) -> u16 {
         self.http

@@ -13,7 +13,7 @@ pub const HOME: &str = "native-host";
 
 impl ControlPlane {
     /// Applies the namespace, the ServiceAccount and the Roles of `deploy/`, and of its admission policies
-    /// the one that bounds this ServiceAccount. The others refuse what tests do to pairs on purpose.
+    /// those that bound this ServiceAccount. The others refuse what tests do to pairs on purpose.
     pub fn install_roles(&self) {
         let home = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": HOME}});
         self.apply(&home.to_string());
@@ -22,9 +22,12 @@ impl ControlPlane {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/base/policies.yaml");
         let policies = std::fs::read_to_string(file).unwrap();
         let policies: Vec<Value> = serde_saphyr::from_multiple(&policies).unwrap();
-        let bounds = |policy: &Value| policy["metadata"]["name"] == admission_policy::CONTROLLER;
+        let bounds = |policy: &Value| {
+            let name = &policy["metadata"]["name"];
+            name == admission_policy::CONTROLLER || name == admission_policy::EXTERNAL
+        };
         let items: Vec<Value> = policies.into_iter().filter(bounds).collect();
-        assert_eq!(items.len(), 2, "a policy and its binding");
+        assert_eq!(items.len(), 4, "two policies and their bindings");
         self.apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string());
     }
 

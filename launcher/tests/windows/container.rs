@@ -334,9 +334,40 @@ impl Container {
         self.start(args).end()
     }
 
-    /// Whether a process of this image runs.
-    pub(crate) fn runs(&self, image: &str) -> bool {
-        self.start_line("tasklist").end().out.contains(image)
+    /// Whether a program of the prefix runs that has such an argument. Asked of Linux, since wine's tasklist prints
+    /// nothing.
+    pub(crate) fn runs(&self, program: &str, argument: &str) -> bool {
+        let prefix = format!("WINEPREFIX={}", self.prefix.path().display());
+        let words = |file: PathBuf| {
+            let bytes = fs::read(file).unwrap_or_default();
+            let words = bytes.split(|&byte| byte == 0);
+            words
+                .map(|word| String::from_utf8_lossy(word).into_owned())
+                .collect::<Vec<_>>()
+        };
+        let is_it = |process: &Path| {
+            let line = words(process.join("cmdline"));
+            let name = line[0].rsplit('\\').next().unwrap_or_default();
+            name.trim_end_matches(".exe") == program
+                && line.iter().any(|word| word == argument)
+                && words(process.join("environ")).contains(&prefix)
+        };
+        let mut processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        processes.any(|process| is_it(&process.path()))
+    }
+
+    /// Waits until such a program runs, or none does.
+    #[track_caller]
+    pub(crate) fn wait_until_runs(&self, whether: bool, program: &str, argument: &str) {
+        let start = Instant::now();
+        while self.runs(program, argument) != whether {
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{program} {argument} runs: {}",
+                !whether
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 

@@ -13,19 +13,14 @@ use native_host_launcher::{Action, Exit, Probe, Run, Stop};
 use super::container::{Container, Ended, IP, POD_UID, Started, hex, status};
 use super::{entered_and_left, run};
 
-/// A target that says that it runs, and then does for long: `ping.exe`, a child of `cmd.exe`.
+/// A target that runs for long: `ping.exe`, a child of `cmd.exe`.
 fn lasting() -> Run {
-    run(&[
-        "cmd.exe",
-        "/c",
-        r"echo.> C:\running & ping -n 600 127.0.0.1 > nul",
-    ])
+    run(&["cmd.exe", "/c", "ping -n 600 127.0.0.1 > nul"])
 }
 
 fn start(container: &Container, run: &Run) -> Started {
     let started = container.start(&run.to_args().unwrap());
-    container.wait_for("running");
-    fs::remove_file(container.file("running")).unwrap();
+    container.wait_until_runs(true, "ping", "600");
     started
 }
 
@@ -38,7 +33,7 @@ fn ended_by(container: &Container, ended: &Ended, exit: Exit, why: &str) {
         "{ended:?}"
     );
     entered_and_left(&container.take_calls());
-    assert!(!container.runs("ping.exe"), "its child is still there");
+    container.wait_until_runs(false, "ping", "600");
 }
 
 #[test]
@@ -107,7 +102,7 @@ fn a_stop_that_is_listened_to() {
     assert_eq!(Exit::from_code(ended.code), None, "{ended:?}");
     assert_eq!(ended.err.trim(), "");
     entered_and_left(&container.take_calls());
-    assert!(!container.runs("ping.exe"), "its child is still there");
+    container.wait_until_runs(false, "ping", "600");
 }
 
 #[test]
@@ -115,14 +110,20 @@ fn a_stop_of_a_target_that_ends_by_itself_meanwhile() {
     let Some(container) = Container::lease() else {
         return;
     };
-    let target = r"echo.> C:\running & ping -n 4 127.0.0.1 > nul & exit 9";
-    let started = start(&container, &run(&["cmd.exe", "/c", target]));
+    let target =
+        r"for /l %i in (1,1,600) do (ping -n 3 127.0.0.1 > nul & if exist C:\enough exit 9)";
+    let started = container.start(&run(&["cmd.exe", "/c", target]).to_args().unwrap());
+    container.wait_until_runs(true, "ping", "3");
     let stop = Stop {
         container: "albums".to_owned(),
         drain_seconds: 300,
         grace_seconds: 300,
     };
-    let stopped = container.run(&stop.to_args());
+    let stopping = container.start(&stop.to_args());
+    container.wait_until_runs(true, "native-host-launcher", "stop");
+    fs::write(container.file("enough"), "").unwrap();
+    let stopped = stopping.end();
+    fs::remove_file(container.file("enough")).unwrap();
     assert_eq!((stopped.code, stopped.err.trim()), (0, ""));
     assert_eq!(started.end().code, 9);
     // Another container's `run` is none of its business.
@@ -141,11 +142,15 @@ fn its_own_end_takes_its_children_along() {
     let Some(container) = Container::lease() else {
         return;
     };
-    let target = r"start /b ping -n 600 127.0.0.1 > nul & exit 4";
-    let ended = container.run(&run(&["cmd.exe", "/c", target]).to_args().unwrap());
+    let target = r"start /b ping -n 600 127.0.0.1 > nul & for /l %i in (1,1,600) do (ping -n 2 127.0.0.1 > nul & if exist C:\enough exit 4)";
+    let started = container.start(&run(&["cmd.exe", "/c", target]).to_args().unwrap());
+    container.wait_until_runs(true, "ping", "600");
+    fs::write(container.file("enough"), "").unwrap();
+    let ended = started.end();
+    fs::remove_file(container.file("enough")).unwrap();
     assert_eq!(ended.code, 4, "{ended:?}");
     entered_and_left(&container.take_calls());
-    assert!(!container.runs("ping.exe"), "its child is still there");
+    container.wait_until_runs(false, "ping", "600");
 }
 
 #[test]
@@ -159,7 +164,7 @@ fn the_launchers_own_end() {
         .end();
     assert_eq!(killed.code, 0, "{killed:?}");
     started.end();
-    assert!(!container.runs("ping.exe"), "the job outlived its launcher");
+    container.wait_until_runs(false, "ping", "600");
     // Nobody waits for a launcher that is not there.
     let stop = Stop {
         container: "albums".to_owned(),
@@ -274,12 +279,11 @@ fn a_shutdown_of_the_container() {
     let variables = format!("{}={POD_UID}\0", names::POD_UID);
     let words = [&line, r"C:\", &variables].map(hex).join(" ");
     writeln!(shims, "run 0 {words}").unwrap();
-    container.wait_for("running");
-    fs::remove_file(container.file("running")).unwrap();
+    container.wait_until_runs(true, "ping", "600");
     writeln!(shims, "signal").unwrap();
     until("gone");
     entered_and_left(&container.take_calls());
     shims.shutdown(Shutdown::Both).unwrap();
     assert!(shim.wait().unwrap().success());
-    assert!(!container.runs("ping.exe"), "its child is still there");
+    container.wait_until_runs(false, "ping", "600");
 }

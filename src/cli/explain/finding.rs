@@ -44,6 +44,8 @@ pub(super) enum Topic {
     End,
     /// The pods of a Deployment or the like.
     Pods,
+    /// What is published of an external Service.
+    Endpoints,
 }
 
 /// One sentence.

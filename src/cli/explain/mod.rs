@@ -13,6 +13,7 @@ mod event;
 mod finding;
 mod pair;
 mod read;
+mod service;
 mod workload;
 
 use std::io;
@@ -31,12 +32,14 @@ use workload::Kind;
 /// Say why a pod is or is not injected, and what holds it up
 ///
 /// Goes from the label over admission, node, anchor and network to readiness, and says of each what
-/// stands in the way and what to do. Of a Deployment and its like it says what its pods are refused for.
+/// stands in the way and what to do. Of a Deployment and its like it says what its pods are refused for, of an
+/// external Service what is published, and how its probes end.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
   native-host explain albums-7d4b9c5f6-x2x9z
   native-host explain deployment/albums -n shop
+  native-host explain service/albums-external
   native-host explain albums -o json | jq -r '.findings[] | select(.severity == \"error\") | .text'
 
 What admission would do is told by the policy of the Namespace over this command's own flags: give it
@@ -49,7 +52,7 @@ Exit codes:
 
 Every flag is also an environment variable, shown as [env: ...].")]
 pub struct Args {
-    /// Name of a pod, of an anchor or of what makes pods; or TYPE/NAME, as in deployment/albums
+    /// Name of a pod, of an anchor, of what makes pods or of an external Service; or TYPE/NAME, as in deployment/albums
     #[arg(value_name = "POD")]
     object: String,
 
@@ -80,6 +83,7 @@ enum Target<'a> {
     Any(&'a str),
     Pod(&'a str),
     Workload(Kind, &'a str),
+    Service(&'a str),
 }
 
 impl<'a> Target<'a> {
@@ -95,6 +99,7 @@ impl<'a> Target<'a> {
             "" if text.contains('/') => Err(usage()),
             "" => Ok(Self::Any(name)),
             "pod" | "pods" | "po" => Ok(Self::Pod(name)),
+            "service" | "services" | "svc" => Ok(Self::Service(name)),
             kind => Ok(Self::Workload(Kind::parse(kind).ok_or_else(usage)?, name)),
         }
     }
@@ -105,7 +110,7 @@ impl<'a> Target<'a> {
 enum ExplainError {
     #[error(
         "error: {0:?} is no name of a pod and no TYPE/NAME: expected a name as in albums-0, or one after \
-         pod/, deployment/, statefulset/, daemonset/, job/, cronjob/ or replicaset/"
+         pod/, deployment/, statefulset/, daemonset/, job/, cronjob/, replicaset/ or service/"
     )]
     Usage(String),
     #[error(transparent)]
@@ -159,12 +164,23 @@ impl Args {
             Target::Workload(kind, name) => {
                 (false, &Kind::ALL[kind as usize..=kind as usize], name)
             }
+            Target::Service(name) => (false, &[][..], name),
         };
         if pod && let Some(facts) = reader.pod(name).await? {
             return Ok(pair::explain(&facts, Timestamp::now()));
         }
         if let Some(facts) = reader.workload(kinds, name).await? {
             return Ok(workload::explain(&facts, Timestamp::now()));
+        }
+        if matches!(target, Target::Any(_) | Target::Service(_)) {
+            // By a bare name only one that is external: others have nothing to do with native-host.
+            let bare = matches!(target, Target::Any(_));
+            match reader.service(name, bare).await {
+                Ok(Some(facts)) => return Ok(service::explain(&facts, Timestamp::now())),
+                // Whoever asked for a pod needs no rights on Services.
+                Err(error) if !bare => return Err(error.into()),
+                _ => {}
+            }
         }
         Err(self.not_found(&reader, &target, name).await)
     }
@@ -179,6 +195,7 @@ impl Args {
             Target::Any(name) => format!("pod {name}, nor anything of this name that makes pods,"),
             Target::Pod(name) => format!("pod {name}"),
             Target::Workload(kind, name) => format!("{kind} {name}"),
+            Target::Service(name) => format!("Service {name}"),
         };
         let mut pods = reader.of_workload(name).await;
         pods.truncate(5);
@@ -226,6 +243,8 @@ mod tests {
                 Target::Workload(Kind::Deployment, "albums"),
             ),
             ("sts/albums", Target::Workload(Kind::StatefulSet, "albums")),
+            ("svc/albums", Target::Service("albums")),
+            ("service/albums", Target::Service("albums")),
             ("Job/albums", Target::Workload(Kind::Job, "albums")),
             ("cronjobs/albums", Target::Workload(Kind::CronJob, "albums")),
         ] {
@@ -235,7 +254,7 @@ mod tests {
             "",
             "/albums",
             "pod/",
-            "service/albums",
+            "ingress/albums",
             "a/b/c",
             "../nodes",
             "a?b",

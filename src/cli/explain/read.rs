@@ -2,18 +2,20 @@
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{Event, Namespace as NamespaceObject, Pod};
+use k8s_openapi::api::core::v1::{Event, Namespace as NamespaceObject, Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::{Api, Client};
 use serde_json::Value;
 
 use super::admission::{Read, policy_of};
 use super::workload::Kind;
-use super::{pair, workload};
+use super::{pair, service, workload};
 use crate::anchor::rules::Rules;
 use crate::cli::connection::{AskError, api, list};
 use crate::cli::status::read::{Wanted, pods};
 use crate::cli::status::row::Row;
+use crate::external::spec::{Asked, asked};
 use crate::names::label;
 use crate::policy::{Namespace, Policy};
 
@@ -94,6 +96,30 @@ impl Reader<'_> {
             Some(error) if kinds.len() == 1 => Err(error.into()),
             _ => Ok(None),
         }
+    }
+
+    /// A Service of this name; `external`: only if it is one.
+    pub(super) async fn service(
+        &self,
+        name: &str,
+        external: bool,
+    ) -> Result<Option<service::Facts>, AskError> {
+        let services = api::<Service>(&self.client, Some(&self.namespace));
+        let Some(service) = services.get_opt(name).await? else {
+            return Ok(None);
+        };
+        if external && asked(&service) == Asked::No {
+            return Ok(None);
+        }
+        let slices = api::<EndpointSlice>(&self.client, Some(&self.namespace));
+        let named = ListParams::default().labels(&format!("{}={name}", label::SERVICE_NAME));
+        let uid = service.metadata.uid.clone().unwrap_or_default();
+        Ok(Some(service::Facts {
+            namespace: self.policy().await,
+            slices: read(list(&slices, &named, Some).await),
+            events: self.events(&uid).await,
+            service,
+        }))
     }
 
     /// Names of pods that are of a workload of this name.

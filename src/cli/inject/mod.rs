@@ -80,7 +80,7 @@ pub struct Args {
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Form::Yaml)]
     output: Form,
 
-    /// Print each anchor, too, as the controller would create it
+    /// Print each anchor, too, and each EndpointSlice of an external Service, as the controller would create it
     #[arg(long)]
     anchors: bool,
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use crate::admission::offline::{self, Offline};
-use crate::names::webhook;
+use crate::names::{label, webhook};
 use crate::policy::{Namespace, Policy};
 
 /// The Namespaces that are known, and what holds for the others.
@@ -193,7 +193,7 @@ fn one(object: &Value, namespaces: &Namespaces, treated: &mut Vec<Treated>) -> F
             let error = outcome
                 .refusal
                 .as_ref()
-                .map(|denial| refused(&reference, denial));
+                .map(|denial| refused(&reference, is_external(object), denial));
             (outcome, error)
         }
         Err(error) => {
@@ -241,10 +241,17 @@ fn one(object: &Value, namespaces: &Namespaces, treated: &mut Vec<Treated>) -> F
     fate
 }
 
+/// Whether a Service is looked at by the webhook for external ones.
+fn is_external(object: &Value) -> bool {
+    object["metadata"]["labels"].get(label::EXTERNAL).is_some()
+}
+
 /// As the API server words a webhook's refusal (apiserver
 /// `pkg/admission/plugin/webhook/errors/statuserror.go`).
-fn refused(reference: &Reference, denial: &crate::admission::Denial) -> Refused {
-    let webhook = if reference.kind == "Service" {
+fn refused(reference: &Reference, external: bool, denial: &crate::admission::Denial) -> Refused {
+    let webhook = if reference.kind == "Service" && external {
+        webhook::EXTERNAL
+    } else if reference.kind == "Service" {
         webhook::SERVICES
     } else {
         webhook::PODS

@@ -7,6 +7,7 @@
 //! It asks the same functions as the controller, so the two cannot disagree.
 
 pub(super) mod age;
+mod external;
 #[cfg(test)]
 pub(super) mod fixtures;
 mod live;
@@ -27,6 +28,7 @@ use tokio::net::unix::pipe;
 
 use super::connection::{AskError, Connection};
 use super::{FAILURE, in_colour, yaml};
+use crate::external::look::Row as External;
 use crate::names::label;
 use live::LiveError;
 use print::{Style, Table};
@@ -39,7 +41,8 @@ const INTERRUPTED: u8 = 130;
 /// Show the pairs of HostProcess pods and anchors, and what they wait for
 ///
 /// One line for each pod of a workload: its node, its anchor, the anchor's IP, and where the two stand.
-/// WHY says what is not as it should be; `native-host explain POD` says more.
+/// WHY says what is not as it should be; `native-host explain POD` says more. Below them one line for each
+/// external Service: its addresses, and how many of them are ready.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -69,7 +72,7 @@ Exit codes:
 
 Every flag is also an environment variable, shown as [env: ...].")]
 pub struct Args {
-    /// Name of a pod, of a workload or of an anchor; by default all
+    /// Name of a pod, of a workload, of an anchor or of an external Service; by default all
     name: Option<String>,
 
     #[command(flatten)]
@@ -114,7 +117,7 @@ enum StatusError {
     #[error(transparent)]
     Ask(#[from] AskError),
     #[error(
-        "error: no pair {name:?} {place}: no pod, workload or anchor of this name carries the label {}. \
+        "error: no pair {name:?} {place}: no pod, workload or anchor of this name carries the label {}, and no external Service has it. \
          `native-host explain {name}` says why a pod is not one; -A looks in all namespaces",
         label::WORKLOAD
     )]
@@ -168,8 +171,15 @@ impl Args {
         let pods = read::pods(&client, &wanted).await?;
         let now = Timestamp::now();
         let rows = pods.rows(&wanted, now);
+        let external = match external::read(&client, &wanted).await {
+            Err(error) if error.is_about_rights() => {
+                eprintln!("External Services are not shown: {error}");
+                Vec::new()
+            }
+            other => other?,
+        };
         let mut out = Out::new(self);
-        match (&wanted.name, rows.is_empty()) {
+        match (&wanted.name, rows.is_empty() && external.is_empty()) {
             (Some(name), true) => {
                 return Err(StatusError::NotFound {
                     name: name.clone(),
@@ -182,7 +192,7 @@ impl Args {
             },
             _ => {}
         }
-        if !out.all(&rows, now).map_err(StatusError::Write)? || !self.watch {
+        if !out.all(&rows, &external, now).map_err(StatusError::Write)? || !self.watch {
             return Ok(ExitCode::SUCCESS);
         }
         tokio::select! {
@@ -236,11 +246,23 @@ impl Out {
 
     /// The rows of the first moment. With `--watch` each document is of one pair, so that a reader of
     /// the stream has one kind of document to read. False if nobody reads.
-    fn all(&mut self, rows: &[Row], now: Timestamp) -> io::Result<bool> {
+    fn all(&mut self, rows: &[Row], external: &[External], now: Timestamp) -> io::Result<bool> {
         match self.form {
             // Under a heading of its own, an empty table would be taken for an answer.
-            Form::Table | Form::Wide if rows.is_empty() => Ok(true),
-            Form::Table | Form::Wide => write(&self.table.lines(rows, now)),
+            Form::Table | Form::Wide => {
+                let mut text = String::new();
+                if !rows.is_empty() {
+                    text.push_str(&self.table.lines(rows, now));
+                }
+                // They are of a moment: a watch is of pairs.
+                if !external.is_empty() && !self.watch {
+                    if !text.is_empty() {
+                        text.push('\n');
+                    }
+                    text.push_str(&external::table(external, self.style));
+                }
+                write(&text)
+            }
             Form::Json | Form::Yaml if self.watch => {
                 let mut read = true;
                 for row in rows {
@@ -248,7 +270,7 @@ impl Out {
                 }
                 Ok(read)
             }
-            Form::Json | Form::Yaml => self.document(&print::list(rows)),
+            Form::Json | Form::Yaml => self.document(&print::list(rows, external)),
         }
     }
 

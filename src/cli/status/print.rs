@@ -9,10 +9,11 @@ use unicode_width::UnicodeWidthStr as _;
 use super::age::age;
 use super::row::Row;
 use crate::anchor::pair::State;
+use crate::external::look::Row as External;
 use crate::names::cli;
 
 /// Blanks between columns, as kubectl's (k8s.io/cli-runtime/pkg/printers/tabwriter.go).
-const GAP: usize = 3;
+pub(super) const GAP: usize = 3;
 
 /// What a table shows, and how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -159,9 +160,12 @@ pub(in crate::cli) fn clean(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// All pairs as one document.
-pub(super) fn list(rows: &[Row]) -> Value {
-    json!({ "apiVersion": cli::API_VERSION, "kind": "PairList", "items": rows })
+/// All pairs as one document, and the external Services.
+pub(super) fn list(rows: &[Row], external: &[External]) -> Value {
+    json!({
+        "apiVersion": cli::API_VERSION, "kind": "PairList", "items": rows,
+        "externalServices": external,
+    })
 }
 
 /// One pair as a document of its own.

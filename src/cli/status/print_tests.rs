@@ -166,10 +166,10 @@ fn documents_hold_everything() {
             "state": "Ready", "since": "2026-11-21T10:00:30Z", "why": "",
         })
     );
-    let list = list(&[row(UNBOUND, None)]);
+    let list = list(&[row(UNBOUND, None)], &[]);
     assert_eq!(
         (&list["kind"], &list["items"][0]["anchor"]),
         (&json!("PairList"), &Value::Null)
     );
-    assert_eq!(self::list(&[])["items"], json!([]));
+    assert_eq!(self::list(&[], &[])["items"], json!([]));
 }
