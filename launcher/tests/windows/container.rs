@@ -301,11 +301,11 @@ impl Container {
     /// Starts lines so, each after the end of the one before.
     pub(crate) fn start_lines(&self, lines: &[&str]) -> Started {
         let list = tempfile::tempdir().unwrap();
-        let text: String = lines
+        let lines: Vec<String> = lines
             .iter()
-            .map(|line| format!("cmd {}\n", hex(line)))
+            .map(|line| format!("cmd {}", hex(line)))
             .collect();
-        fs::write(list.path().join("list"), text).unwrap();
+        fs::write(list.path().join("list"), lines.join("\n") + "\n").unwrap();
         // Files and no pipes: wine's own services inherit them and outlive the program.
         let (out, err) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
         let mut child = self
