@@ -20,9 +20,12 @@ impl Case {
         let world = World::get();
         world.namespace(namespace, pool);
         let (mut deployment, service) = albums::example(2);
-        // Failures are to be found soon.
+        // What hangs is to be found soon, and what is only slow, on a busy machine, is not to be taken for it.
         let container = &mut deployment["spec"]["template"]["spec"]["containers"][0];
-        container["livenessProbe"]["periodSeconds"] = json!(1);
+        let probe = &mut container["livenessProbe"];
+        probe["periodSeconds"] = json!(1);
+        probe["timeoutSeconds"] = json!(6);
+        probe["failureThreshold"] = json!(2);
         world.apply(namespace, &[deployment, service]);
         let before = world.pairs(namespace, 2).try_into().unwrap();
         Self {
@@ -98,9 +101,11 @@ fn a_launcher_that_is_killed_takes_its_program_along() {
     let case = Case::new("killed", "endings");
     let (node, pod) = (&case.world.nodes[2], case.victim().name());
     let exe = injected::LAUNCHER_EXE;
-    let killed = node.make(&format!("/kill/{}/{pod}/albums/{exe}", case.namespace));
+    // It answers how many it killed, unless the container ended with them before it could.
+    let killed = node.attempt(&format!("/kill/{}/{pod}/albums/{exe}", case.namespace));
     assert_ne!(killed.trim(), "0");
-    case.restarts_the_program_only();
+    let code = case.restarts_the_program_only();
+    assert_ne!(code, i64::from(Exit::LivenessFailed.code()));
 }
 
 #[test]

@@ -150,26 +150,33 @@ impl Node {
         self.ask("POST", what)
     }
 
+    /// The same, whatever it answers.
+    pub fn attempt(&self, what: &str) -> String {
+        self.exchange("POST", what).1
+    }
+
     /// When what happened to its pods.
     pub fn timings(&self) -> Value {
         serde_json::from_str(&self.ask("GET", "/timings")).unwrap()
     }
 
     fn ask(&self, method: &str, path: &str) -> String {
+        let (head, body) = self.exchange(method, path);
+        assert!(head.contains(" 200 "), "{method} {path}: {head}\n{body}");
+        body
+    }
+
+    /// The head and the body of an answer.
+    fn exchange(&self, method: &str, path: &str) -> (String, String) {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.control)).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(120)))
-            .unwrap();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.0\r\nHost: localhost\r\n\r\n"
-        )
-        .unwrap();
+        let limit = Some(Duration::from_secs(120));
+        stream.set_read_timeout(limit).unwrap();
+        let request = format!("{method} {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(" 200 "), "{method} {path}: {answer}");
-        body.to_owned()
+        (head.to_owned(), body.to_owned())
     }
 }
 
