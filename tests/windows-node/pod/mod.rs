@@ -1,7 +1,7 @@
 //! One pod's task: what it is told and what it makes of that.
 //!
 //! - [`sandbox`]: the volumes and the network, before any container.
-//! - [`hooks`]: preStop.
+//! - [`hooks`]: the preStop of a container.
 
 mod hooks;
 mod sandbox;
@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use crate::container::{Ask, Event};
 use crate::env::Facts;
 use crate::pods::Node;
-use crate::probes::{News, Results, Seen, State, Update, Workers};
+use crate::probes::{Kind, News, Results, Seen, State, Update, Workers};
 use crate::start;
 use crate::support::kubelet::orders::{Order, Report, Reports};
 
@@ -154,12 +154,11 @@ impl Task {
                     && let Some(asks) = &slot.asks
                 {
                     let name = &slot.spec.name;
-                    self.say(
-                        Some(name),
-                        "Normal",
-                        "Killing",
-                        format!("Stopping container {name}"),
-                    );
+                    // One Event says it: where a probe is the reason, that was said then.
+                    if self.results.to_be_killed(&slot.spec, &id).is_none() {
+                        let message = format!("Stopping container {name}");
+                        self.say(Some(name), "Normal", "Killing", message);
+                    }
                     let _ = asks.send(Ask::Stop(grace));
                 }
             }
@@ -305,13 +304,21 @@ impl Task {
             started: Some(started),
             ready: Some(passed),
         });
-        if let Some(killing) = self.results.to_be_killed(&slot.spec, &id) {
-            self.say(
-                Some(&update.container),
-                "Normal",
-                "Killing",
-                format!("{killing}, will be restarted"),
-            );
+        // What readiness says meanwhile is not another reason.
+        if update.kind != Kind::Readiness
+            && let Some(killing) = self.results.to_be_killed(&slot.spec, &id)
+        {
+            // `computePodActions` (`kuberuntime_manager.go`).
+            let policy = self
+                .pod
+                .spec
+                .as_ref()
+                .and_then(|s| s.restart_policy.as_deref());
+            let killing = match policy {
+                Some("Never") => killing,
+                _ => format!("{killing}, will be restarted"),
+            };
+            self.say(Some(&update.container), "Normal", "Killing", killing);
             let grace = own_grace(update.kind.of(&slot.spec));
             self.report(Report::Unhealthy {
                 container,
