@@ -89,6 +89,8 @@ pub mod annotation {
     pub const LINKERD_INJECT: &str = "linkerd.io/inject";
     /// Linkerd's proxy settings; they belong where the proxy is, so they go to the anchor.
     pub const LINKERD_CONFIG_PREFIX: &str = "config.linkerd.io/";
+    /// kubectl's: what was applied last, as it was written.
+    pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
     /// cluster-autoscaler: names of local volumes that do not keep a node from scaling down.
     pub const SAFE_TO_EVICT_LOCAL_VOLUMES: &str =
         "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";

@@ -77,16 +77,24 @@ fn system(patient: &impl Patient, findings: &mut Findings) {
 
 fn calls(patient: &impl Patient, findings: &mut Findings) {
     findings.section("calls");
+    // A library that is missing is one problem, whatever it would have had.
+    let mut missing: Vec<(String, Vec<&str>)> = Vec::new();
     for (name, there) in patient.calls() {
-        match there {
-            Ok(()) => findings.row(name, "there".to_owned()),
-            Err(why) => {
-                findings.problem(format!(
-                    "{name} is missing: {why}. Windows Server 2022 or newer has it"
-                ));
-                findings.row(name, format!("missing: {why}"));
-            }
+        let Err(why) = there else {
+            findings.row(name, "there".to_owned());
+            continue;
+        };
+        findings.row(name, format!("missing: {why}"));
+        match missing.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, names)) => names.push(name),
+            None => missing.push((why, vec![name])),
         }
+    }
+    for (why, names) in missing {
+        let names = names.join(", ");
+        findings.problem(format!(
+            "missing: {names} ({why}). Windows Server 2022 and later have them"
+        ));
     }
 }
 

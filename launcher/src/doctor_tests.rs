@@ -66,11 +66,12 @@ impl Patient for Sick {
 
     fn calls(&self) -> Vec<(&'static str, Result<(), String>)> {
         let there = if self.missing {
-            Err("iphlpapi.dll has none".to_owned())
+            Err("not found".to_owned())
         } else {
             Ok(())
         };
-        vec![("SetJobCompartmentId", there)]
+        let names = ["SetJobCompartmentId", "HcnOpenEndpoint"];
+        names.map(|name| (name, there.clone())).to_vec()
     }
 
     fn booted(&self) -> Timestamp {
@@ -107,6 +108,7 @@ system
   booted   2026-11-20T00:00:00Z
 calls
   SetJobCompartmentId  there
+  HcnOpenEndpoint      there
 anchor
   status file  C:\native-host\anchor\status
   ip           10.244.1.7
@@ -159,7 +161,7 @@ fn each_fault_is_a_problem_with_a_way_out() {
     for (change, expected) in [
         (
             Box::new(|sick: &mut Sick| sick.missing = true) as Box<dyn Fn(&mut Sick)>,
-            "Windows Server 2022 or newer",
+            "missing: SetJobCompartmentId, HcnOpenEndpoint (not found). Windows Server 2022",
         ),
         (Box::new(|sick| sick.status = Some("{}")), "of one version?"),
         (

@@ -129,7 +129,10 @@ pub(super) fn offline(object: &Value, namespace: &Namespace) -> Option<(Verdict,
     let slices = writes(&owner, &spec.ports, &wanted, &[]);
     let slices = slices.into_iter().filter_map(|write| match write {
         Write::Create(mut slice) => {
-            slice.metadata.namespace = service.metadata.namespace.clone();
+            slice
+                .metadata
+                .namespace
+                .clone_from(&service.metadata.namespace);
             serde_json::to_value(slice).ok()
         }
         _ => None,

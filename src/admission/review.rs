@@ -301,10 +301,7 @@ impl<'a> Review<'a> {
             return self.with_raw(|raw| namespaces_kind::review(raw, defaults));
         }
         let handled = match self.door {
-            Door::Mutate => {
-                (self.is_core("Pod") && created) || (self.is_core("Service") && written)
-            }
-            Door::Validate => {
+            Door::Mutate | Door::Validate => {
                 (self.is_core("Pod") && created) || (self.is_core("Service") && written)
             }
             Door::ValidateTemplates => {

@@ -3,6 +3,7 @@
 //! Every flag is also an environment variable, and every policy key a flag; both by rule and not by
 //! hand ([`command`], [`policy_args`]), so that none can be forgotten.
 
+pub mod adopt;
 pub mod check;
 mod connection;
 pub mod controller;
@@ -53,6 +54,7 @@ enum Command {
     Status(status::Args),
     Explain(Box<explain::Args>),
     Policy(Box<policy::Args>),
+    Adopt(adopt::Args),
     Version(version::Args),
 }
 
@@ -95,6 +97,7 @@ pub fn run() -> ExitCode {
         Ok(Command::Status(args)) => status::run(&args),
         Ok(Command::Explain(args)) => explain::run(&args),
         Ok(Command::Policy(args)) => policy::run(&args),
+        Ok(Command::Adopt(args)) => adopt::run(&args),
         Ok(Command::Version(args)) => version::run(&args),
         Err(error) => {
             // What cannot be printed cannot be complained of either.

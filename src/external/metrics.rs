@@ -157,7 +157,7 @@ impl Metrics {
 }
 
 /// What one Service adds to the gauges.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Share {
     /// How it stands; `None`: it counts nowhere.
     pub state: Option<State>,

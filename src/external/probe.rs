@@ -199,9 +199,9 @@ impl Target {
                 return None;
             }
             next.port = uri.port_u16().unwrap_or(if next.https { 443 } else { 80 });
-            next.path = rest[authority.len()..].to_owned();
+            rest[authority.len()..].clone_into(&mut next.path);
         } else {
-            next.path = location.to_owned();
+            location.clone_into(&mut next.path);
         }
         if let Some(end) = next.path.find('#') {
             next.path.truncate(end);

@@ -59,7 +59,7 @@ fn apply(current: &[Published], writes: &[Write]) -> Vec<Published> {
                 *old = new;
             }
             Write::Delete(name, uid, _) => {
-                all.retain(|known| known.name != *name || known.uid != *uid)
+                all.retain(|known| known.name != *name || known.uid != *uid);
             }
         }
     }

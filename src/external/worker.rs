@@ -73,9 +73,7 @@ impl Shares {
 
     fn set(&self, key: &Key, share: Share) {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = all
-            .insert(Arc::clone(key), share.clone())
-            .unwrap_or_default();
+        let old = all.insert(Arc::clone(key), share).unwrap_or_default();
         self.metrics.moved(&old, &share);
         if share.state.is_none() {
             all.remove(key);
@@ -316,7 +314,7 @@ impl Worker {
                 }
             }
             Err(error) => {
-                tracing::debug!(error = %Chain(&error), "cannot look for other EndpointSlices")
+                tracing::debug!(error = %Chain(&error), "cannot look for other EndpointSlices");
             }
         }
     }

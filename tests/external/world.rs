@@ -267,7 +267,7 @@ pub const QUICK: [(&str, &str); 3] = [
 ];
 
 /// The same with addresses.
-pub fn quick<'a>(addresses: &'a str) -> Vec<(&'a str, &'a str)> {
+pub fn quick(addresses: &str) -> Vec<(&str, &str)> {
     [&QUICK[..], &[("external-addresses", addresses)]].concat()
 }
 

@@ -251,7 +251,8 @@ fn k2s_overlay_is_a_policy() {
         .iter()
         .partition(|variable| variable["name"] == "NATIVE_HOST_CLUSTER_CIDRS");
     let networks = networks[0]["value"].as_str().unwrap().split(',');
-    assert_eq!(networks.map(|one| parse_cidr(one).unwrap()).count(), 2);
+    let networks: Vec<_> = networks.map(|one| parse_cidr(one).unwrap()).collect();
+    assert_eq!(networks.len(), 2);
     let pairs: Vec<_> = variables
         .iter()
         .map(|variable| {

@@ -39,6 +39,15 @@ fn apply(plane: &ControlPlane, path: &str) {
     });
 }
 
+/// Has the API server know Linkerd's kinds.
+pub fn kinds(plane: &ControlPlane) {
+    apply(plane, "tests/fixtures/crds/linkerd-policy.yaml");
+    wait_until("Linkerd's kinds are served", PATIENCE, || {
+        let output = plane.kubectl(&["get", "servers,httproutes.policy.linkerd.io", "-A"]);
+        output.status.success().then_some(())
+    });
+}
+
 /// `native-host policy albums`, of the cluster.
 fn policy(plane: &ControlPlane, arguments: &[&str]) -> Output {
     let output = Command::new(env!("CARGO_BIN_EXE_native-host"))
@@ -72,7 +81,7 @@ fn the_zero_trust_example_is_applied_and_rules_come_and_go() {
         return;
     };
     let plane = world.plane;
-    apply(plane, "tests/fixtures/crds/linkerd-policy.yaml");
+    kinds(plane);
     for name in ["workload", "client", "policy"] {
         apply(plane, &format!("examples/zero-trust/{name}.yaml"));
     }

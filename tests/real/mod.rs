@@ -1,5 +1,6 @@
 //! What the tests on a real API server share.
 
+mod adopt;
 mod again;
 mod bystanders;
 #[path = "../server/client.rs"]

@@ -131,7 +131,7 @@ impl Host {
         let user = fs::read_to_string(prefix.join("user.reg"))?;
         fs::write(self.registry.join("user.reg"), user + OVERRIDES)?;
         let system = fs::read_to_string(prefix.join("system.reg"))?;
-        fs::write(self.registry.join("system.reg"), without_services(&system))
+        fs::write(self.registry.join("system.reg"), slim(&system))
     }
 }
 
@@ -163,15 +163,20 @@ pub fn parts(path: &str) -> Option<Vec<&str>> {
 }
 
 /// The system's registry, with the services that are not needed switched off (`Start` 4, winsvc.h's
-/// `SERVICE_DISABLED`).
-fn without_services(registry: &str) -> String {
-    let mut of_one = false;
+/// `SERVICE_DISABLED`), and without the two thirds of it that are about COM: each prefix reads all of it at its
+/// start, and writes it at its end.
+fn slim(registry: &str) -> String {
+    let (mut left_out, mut of_one) = (false, false);
     let mut all = String::with_capacity(registry.len());
     for line in registry.lines() {
         if let Some(key) = line.strip_prefix('[') {
             let key = key.split(']').next().unwrap_or_default();
+            left_out = key.starts_with(r"Software\\Classes\\");
             let name = key.strip_prefix(r"System\\CurrentControlSet\\Services\\");
             of_one = name.is_some_and(|name| SERVICES.contains(&name));
+        }
+        if left_out {
+            continue;
         }
         if of_one && line.starts_with("\"Start\"=") {
             all.push_str("\"Start\"=dword:00000004");
@@ -235,14 +240,21 @@ mod tests {
     }
 
     #[test]
-    fn only_the_named_services_are_switched_off() {
-        let registry = "[System\\\\CurrentControlSet\\\\Services\\\\PlugPlay] 1\n\"Start\"=dword:00000002\n\
-                        [System\\\\CurrentControlSet\\\\Services\\\\MountMgr] 1\n\"Start\"=dword:00000002\n";
-        let slim = without_services(registry);
-        let starts: Vec<_> = slim.lines().filter(|line| line.starts_with('"')).collect();
-        assert_eq!(
-            starts,
-            ["\"Start\"=dword:00000004", "\"Start\"=dword:00000002"]
-        );
+    fn the_registry_keeps_what_is_needed() {
+        let key = |name: &str, value: &str| format!("[{}] 1\n{value}\n", name.replace('\\', r"\\"));
+        let service = |name: &str, start: u32| {
+            let name = format!(r"System\CurrentControlSet\Services\{name}");
+            key(&name, &format!("\"Start\"=dword:0000000{start}"))
+        };
+        let com = key(r"Software\Classes\CLSID\{1}", "@=\"one\"");
+        let other = key(r"Software\Microsoft\Cryptography", "\"a\"=\"b\"");
+        let all = [
+            com,
+            service("PlugPlay", 2),
+            service("MountMgr", 2),
+            other.clone(),
+        ];
+        let wanted = [service("PlugPlay", 4), service("MountMgr", 2), other];
+        assert_eq!(slim(&all.concat()), wanted.concat());
     }
 }

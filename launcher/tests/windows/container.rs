@@ -295,8 +295,17 @@ impl Container {
 
     /// Starts any line so.
     pub(crate) fn start_line(&self, line: &str) -> Started {
+        self.start_lines(&[line])
+    }
+
+    /// Starts lines so, each after the end of the one before.
+    pub(crate) fn start_lines(&self, lines: &[&str]) -> Started {
         let list = tempfile::tempdir().unwrap();
-        fs::write(list.path().join("list"), format!("cmd {}\n", hex(line))).unwrap();
+        let lines: Vec<String> = lines
+            .iter()
+            .map(|line| format!("cmd {}", hex(line)))
+            .collect();
+        fs::write(list.path().join("list"), lines.join("\n") + "\n").unwrap();
         // Files and no pipes: wine's own services inherit them and outlive the program.
         let (out, err) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
         let mut child = self

@@ -8,6 +8,7 @@
 #![cfg(unix)]
 
 mod container;
+mod cost;
 mod cplauncher;
 mod endings;
 mod failures;

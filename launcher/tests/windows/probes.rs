@@ -15,14 +15,14 @@ use super::container::{COMPARTMENT, Container, IP, status};
 use super::run;
 
 /// A program on the anchor's IP: what it was asked, and what it answers from the n-th request on.
-struct Program {
-    port: u16,
+pub(crate) struct Program {
+    pub(crate) port: u16,
     requests: Arc<Mutex<Vec<String>>>,
     connections: Arc<AtomicUsize>,
 }
 
 impl Program {
-    fn new(answer: impl Fn(usize) -> u16 + Send + 'static) -> Self {
+    pub(crate) fn new(answer: impl Fn(usize) -> u16 + Send + 'static) -> Self {
         Self::over(answer, Some)
     }
 
@@ -83,7 +83,7 @@ impl Program {
         program
     }
 
-    fn http(&self, https: bool) -> Action {
+    pub(crate) fn http(&self, https: bool) -> Action {
         Action::Http {
             port: self.port,
             path: "/live?full=1".to_owned(),
@@ -92,7 +92,7 @@ impl Program {
         }
     }
 
-    fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.requests.lock().unwrap().len()
     }
 
