@@ -1,7 +1,7 @@
 //! One pod's task: what it is told and what it makes of that.
 //!
-//! - [`sandbox`]: the volumes and the network, before any container.
-//! - [`hooks`]: preStop.
+//! - `sandbox`: the volumes and the network, before any container.
+//! - `hooks`: preStop.
 
 mod hooks;
 mod sandbox;
