@@ -137,7 +137,13 @@ impl Stage {
         anchor["metadata"]["labels"] = json!({label::ROLE: label::ROLE_ANCHOR});
         let (jane, thief) = (&self.jane, self.thief());
         let debug = debugger(r"NT AUTHORITY\SYSTEM");
-        let tries: [(&str, Attempt<'_>); 7] = [
+        let slice = json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {"name": "x"},
+            "addressType": "IPv4", "endpoints": [{"addresses": ["192.0.2.1"]}],
+        });
+        let slices =
+            format!("/apis/discovery.k8s.io/v1/namespaces/{FREE}/endpointslices?dryRun=All");
+        let tries: [(&str, Attempt<'_>); 8] = [
             (
                 rail::WORKLOADS,
                 Box::new(|| jane.merge(&dry(FREE, "albums"), &forged)),
@@ -157,6 +163,7 @@ impl Stage {
                 rail::CONTROLLER,
                 Box::new(|| thief.post(&dry(FREE, ""), &plain("x"))),
             ),
+            (rail::EXTERNAL, Box::new(|| thief.post(&slices, &slice))),
             (
                 rail::HOST_PROCESS,
                 Box::new(|| jane.post(&dry(GUARDED, ""), &by_hand("x"))),
