@@ -83,7 +83,7 @@ impl Draft {
                     };
                     let text = match &inner {
                         Some(_) => text.trim_end().trim_end_matches("null").trim_end(),
-                        None => text.trim_end_matches('\n'),
+                        None => ended(&text),
                     };
                     self.commented(text, &pointer, lines);
                     let sequence = value.is_array();
@@ -97,7 +97,7 @@ impl Draft {
                     let pointer = format!("{pointer}/{index}");
                     let Some(inner) = self.inner(item, &pointer)? else {
                         let text = yaml::write(&json!([item]))?;
-                        self.commented(text.trim_end_matches('\n'), &pointer, lines);
+                        self.commented(ended(&text), &pointer, lines);
                         continue;
                     };
                     if let Some(comment) = self.comments.get(&pointer) {
@@ -115,7 +115,7 @@ impl Draft {
                     }
                 }
             }
-            scalar => lines.push(yaml::write(scalar)?.trim_end_matches('\n').to_owned()),
+            scalar => lines.push(ended(&yaml::write(scalar)?).to_owned()),
         }
         Ok(())
     }
@@ -148,6 +148,11 @@ impl Draft {
         lines.extend(wrapped(comment).map(|line| line.trim_end().to_owned()));
         lines.extend(text.split('\n').map(str::to_owned));
     }
+}
+
+/// A text without the end of its last line; more empty lines may be a block's own.
+fn ended(text: &str) -> &str {
+    text.strip_suffix('\n').unwrap_or(text)
 }
 
 /// RFC 6901.
