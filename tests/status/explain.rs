@@ -246,7 +246,14 @@ fn says_what_is_not_there_and_what_it_may_not_read() {
         &ran.stderr,
         &["error: there is no StatefulSet books in namespace explain-missing; -n"],
     );
-    assert_eq!(explain(&["service/albums"]).code, 2);
+    // An external Service can be explained, and this one is not there.
+    let ran = explain(&["service/books"]);
+    assert_eq!(ran.code, 1);
+    says(
+        &ran.stderr,
+        &["error: there is no Service books in namespace explain-missing; -n"],
+    );
+    assert_eq!(explain(&["secret/albums"]).code, 2);
     assert_eq!(explain(&[]).code, 2);
     // May read pods, and nothing else.
     place.kubectl(&[
