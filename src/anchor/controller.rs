@@ -211,10 +211,11 @@ impl Controller {
             Arc::clone(&self.metrics),
         ));
         let _ = leading.wait_for(|leads| !*leads).await;
+        // Before the workers have ended: they may take a moment, and the fence is shut already.
+        self.metrics.leader.set(0);
         tracing::warn!("leading no longer");
         workers.shutdown().await;
         self.queue.close();
         self.index.forget_states();
-        self.metrics.leader.set(0);
     }
 }
