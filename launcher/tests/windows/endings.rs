@@ -264,6 +264,10 @@ fn a_shutdown_of_the_container() {
         .spawn()
         .unwrap();
     let (mut shims, _) = node.accept().unwrap();
+    // What the shim never says fails the test, and does not hold it for ever.
+    shims
+        .set_read_timeout(Some(std::time::Duration::from_secs(120)))
+        .unwrap();
     let mut said = BufReader::new(shims.try_clone().unwrap()).lines();
     let mut until = |word: &str| {
         let mut lines = said.by_ref().map(Result::unwrap);
