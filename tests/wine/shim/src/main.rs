@@ -176,7 +176,8 @@ impl Shim {
     fn wind_down(&self) {
         let until = Instant::now() + SHUTDOWN;
         for pid in self.job.processes() {
-            process::shut_down(pid);
+            // wine 8 may never come back from a process that ends just then.
+            std::thread::spawn(move || process::shut_down(pid));
         }
         while !self.job.is_empty() {
             if Instant::now() >= until {
